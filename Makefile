@@ -1,0 +1,50 @@
+# Every target sets up .venv when it is missing. Another interpreter: make PYTHON=python3.12 test
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: quickstart test check format test-gpu bench install
+.DELETE_ON_ERROR:
+
+quickstart: $(VENV)/.installed
+	bash scripts/quickstart.sh
+
+test: $(VENV)/.installed
+	@$(VENV)/bin/python -m pytest -m "not gpu"
+
+test-gpu: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -m gpu
+
+check: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/.installed
+	bash scripts/train/multi30k.sh --stage bench
+
+install: $(VENV)/.installed
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 13) or sys.exit( \
+	    "PYTHON must be Python 3.10, 3.11 or 3.12, got %d.%d: pass for example PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv $(VENV)
+
+# fairseq is built from source on 3.10 and 3.11, against the torch that is already here: in build isolation pip would
+# download a second torch. pip >= 24.1 refuses the metadata of the omegaconf that fairseq 0.12.2 (Python 3.10) needs.
+# The compiler flags and the parallel build only shorten that build.
+$(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/python
+	$(PIP) install "pip<24.1"
+	$(PIP) install -c constraints.txt torch numpy cython setuptools wheel
+	printf '[build_ext]\nparallel = %s\n' "$$(getconf _NPROCESSORS_ONLN)" > $(VENV)/build.cfg
+	CFLAGS="-g0 $$CFLAGS" DIST_EXTRA_CONFIG=$(CURDIR)/$(VENV)/build.cfg \
+	    $(PIP) install -c constraints.txt --no-build-isolation -e ".[test]"
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -c constraints.txt ruff pre-commit
+	touch $@
