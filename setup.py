@@ -1,6 +1,6 @@
 """Metadata of the distribution ``fairseq-specdec``.
 
-fairseq's release of 2022 does not import on Python 3.11 and later; there ``fairseq-fixed`` provides the same import name.
+fairseq's release of 2022 does not import on Python 3.11 and later; there ``fairseq-fixed`` provides that import name.
 The install steps that avoid a second torch in build isolation are in the Makefile.
 """
 
