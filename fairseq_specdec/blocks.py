@@ -1,0 +1,197 @@
+"""The data that passes between the roles, and the state of a batch.
+
+Shape legend, used in every docstring: B rows now in the batch, S padded source length, T capacity of a row,
+N positions fed to the verifier now, K block size (draft tokens a round), V vocabulary, L layers, H heads,
+D channels a head, C = H * D channels. Token ids and lengths are int64, masks bool, scores float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.rules import Limits
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source side of a batch.
+
+    Args:
+        tokens: [B, S] int64, padded on the left or on the right, each row ending in eos.
+        lengths: [B] int64, without padding.
+        pad: the id of padding.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    pad: int
+
+
+@dataclass(frozen=True)
+class DraftBlock:
+    """What a drafter guesses for every row.
+
+    Args:
+        tokens: [B, K] int64; anything past a row's length.
+        lengths: [B] int64 in 0..K, how many of them count.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        """[B, K] bool, True at the tokens that count."""
+        return torch.arange(self.tokens.size(1), device=self.tokens.device) < self.lengths[:, None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the verifier made of a draft.
+
+    Args:
+        n_accepted: [B] int64 in 0..K, leading draft tokens that stand.
+        next_token: [B] int64, the token after them: the correction at the bifurcation, or the bonus after K.
+    """
+
+    n_accepted: Tensor
+    next_token: Tensor
+
+
+@dataclass
+class Tally:
+    """Counts over the rounds of a run; tensors, so that counting needs no host read.
+
+    Args:
+        kept: [K + 2] int64, how many rounds of unfinished rows kept 0, 1, ..., K + 1 tokens (index 0 stays 0).
+        drafted: [] int64, draft tokens proposed.
+        accepted: [] int64, draft tokens that became output.
+    """
+
+    kept: Tensor
+    drafted: Tensor
+    accepted: Tensor
+
+    @classmethod
+    def zeros(cls, block_size: int, device: torch.device | str = "cpu") -> Tally:
+        """Start counting at nothing."""
+        kept = torch.zeros(block_size + 2, dtype=torch.int64, device=device)
+        return cls(kept, kept.new_zeros(()), kept.new_zeros(()))
+
+    def add_round(self, active: Tensor, kept: Tensor, draft: DraftBlock, verdict: Verdict) -> None:
+        """Count one round of the rows where ``active`` [B] bool holds. kept: [B] int64."""
+        bins = torch.arange(self.kept.numel(), device=kept.device)
+        self.kept += (kept[:, None].eq(bins) & active[:, None]).sum(0)
+        self.drafted += (draft.lengths * active).sum()
+        self.accepted += torch.minimum(verdict.n_accepted, kept).sum()
+
+
+class DecodeState:
+    """The rows of a batch while they are decoded: each has its own length and ends on its own.
+
+    Rows that have ended can be dropped; what they hold is then kept aside under their first row number.
+
+    Args:
+        limits: the generation options for this batch.
+        first: [B] int64, the token every row starts with (eos, unless the caller says otherwise).
+        block_size: K.
+
+    Attributes:
+        tokens: [B, T] int64, the first token, then what was decoded; what lies past a row's length is stale.
+        scores: [B, T] float32, log-probability of each token.
+        lengths: [B] int64, valid tokens, the first one counted.
+        finished: [B] bool.
+        max_length: host int, the longest unfinished row, as of the last ``all_finished``.
+        tally: counts for the statistics.
+    """
+
+    def __init__(self, limits: Limits, first: Tensor, block_size: int) -> None:
+        n_rows, capacity = first.size(0), limits.max_len + 3 + block_size
+        self.limits = limits
+        self.block_size = block_size
+        self.tokens = first.new_full((n_rows, capacity), limits.pad)
+        self.tokens[:, 0] = first
+        self.scores = torch.zeros(n_rows, capacity, dtype=torch.float32, device=first.device)
+        self.lengths = torch.ones_like(first)
+        self.finished = torch.zeros_like(first, dtype=torch.bool)
+        self.tally = Tally.zeros(block_size, first.device)
+        self.max_length = 1
+        self._n_finished = 0
+        self._rows = torch.arange(n_rows, device=first.device)
+        self._done = (self.tokens.clone(), self.scores.clone(), self.lengths.clone())
+
+    @property
+    def capacity(self) -> int:
+        """T: tokens a row can hold: the first, max_len + 1 more, and one block of stale ones behind them."""
+        return self.tokens.size(1)
+
+    def all_finished(self) -> bool:
+        """Say whether nothing is left to decode. This is the one host read of a round."""
+        open_lengths = self.lengths.masked_fill(self.finished, 0)
+        n_finished, longest = torch.stack([self.finished.sum(), open_lengths.max()]).tolist()  # host sync: loop control
+        self._n_finished, self.max_length = n_finished, longest
+        return n_finished == self.finished.numel()
+
+    def with_draft(self, draft: DraftBlock) -> Tensor:
+        """Return the verifier's input [B, K + 1] int64: each row's last token, then its draft."""
+        last = self.tokens.gather(1, self.lengths[:, None] - 1)  # [B, 1]
+        return torch.cat([last, draft.tokens], dim=1)
+
+    def steps(self) -> Tensor:
+        """[B, K + 1] int64, for each position fed the index of the token it predicts (0 = first)."""
+        return self.lengths[:, None] - 1 + torch.arange(self.block_size + 1, device=self.lengths.device)
+
+    def commit(self, draft: DraftBlock, verdict: Verdict, lprobs: Tensor) -> Tensor:
+        """Append what was accepted and the token after it, cut behind the first eos.
+
+        Args:
+            draft: what was proposed.
+            verdict: what stands of it.
+            lprobs: [B, K + 1, V] float32, the constrained scores.
+
+        Returns:
+            [B] int64, tokens really appended: 0 for finished rows, else 1..K + 1.
+        """
+        columns = torch.arange(self.block_size + 1, device=self.tokens.device)
+        next_token = verdict.next_token[:, None]  # [B, 1]
+        new = torch.cat([draft.tokens, next_token], dim=1)  # [B, K + 1]
+        new = torch.where(columns < verdict.n_accepted[:, None], new, next_token)
+        is_eos = new.eq(self.limits.eos)
+        until_eos = torch.where(is_eos, columns, self.block_size + 1).amin(1) + 1  # [B]
+        kept = torch.minimum(verdict.n_accepted + 1, until_eos).masked_fill(self.finished, 0)
+        ended = until_eos <= kept
+        self.tally.add_round(~self.finished, kept, draft, verdict)
+        where = self.lengths[:, None] + columns  # [B, K + 1]; a finished row writes past its length, where nothing counts
+        self.tokens.scatter_(1, where, new)
+        self.scores.scatter_(1, where, lprobs.gather(-1, new[..., None]).squeeze(-1))
+        self.lengths += kept
+        self.finished |= ended
+        return kept
+
+    def rows_to_keep(self) -> Tensor | None:
+        """Return [B'] int64, the rows to go on with, when dropping the finished ones pays, else None."""
+        total = self.finished.numel()
+        if self._n_finished == 0 or self._n_finished == total or self._n_finished * 8 < total:
+            return None
+        return torch.nonzero(~self.finished).squeeze(1)  # host sync: once for several finished rows
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Go on with these rows only; set the others aside. rows: [B'] int64."""
+        self._set_aside()
+        self.tokens, self.scores = self.tokens.index_select(0, rows), self.scores.index_select(0, rows)
+        self.lengths, self.finished = self.lengths.index_select(0, rows), self.finished.index_select(0, rows)
+        self._rows = self._rows.index_select(0, rows)
+        self.limits = self.limits.select_rows(rows)
+        self._n_finished = 0
+
+    def result(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return tokens [B, T], scores [B, T] and lengths [B] of all rows, in their first order."""
+        self._set_aside()
+        return self._done
+
+    def _set_aside(self) -> None:
+        for done, now in zip(self._done, (self.tokens, self.scores, self.lengths), strict=True):
+            done.index_copy_(0, self._rows, now)

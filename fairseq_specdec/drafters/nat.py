@@ -1,0 +1,93 @@
+"""The Spec-Drafter: a non-autoregressive model that fills K masks in one pass (Xia et al., 2023)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
+from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
+
+logger = logging.getLogger(__name__)
+
+
+@DRAFTERS.register("nat")
+class NatDrafter:
+    """Drafts with a trained Spec-Drafter.
+
+    Args:
+        model: the drafter; ``encoder`` is called as a module, the decoder is run by its weights.
+        block_size: K.
+    """
+
+    needs_weights: ClassVar[bool] = True
+
+    def __init__(self, model: Any, block_size: int) -> None:
+        self.model = model.eval()
+        self.block_size = block_size
+        self._decoder: BlockDecoder | None = None
+        self._can_draft = True
+
+    @classmethod
+    def build(cls, setting: DrafterSetting) -> NatDrafter:
+        """Make it.
+
+        Raises:
+            OptionError: the block is larger than the one it was trained for.
+        """
+        trained = setting.trained_block_size
+        asked = setting.block_size or trained
+        if asked > trained:
+            raise OptionError([
+                f"--block-size must not exceed the block that the drafter was trained for ({trained}), got {asked}: "
+                f"pass --block-size {trained} or less, or train a drafter with --block-size {asked}."
+            ])  # fmt: skip
+        return cls(setting.model, asked)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move to the verifier's device and precision and read the weights."""
+        self.model.to(device=device, dtype=dtype)
+        self._decoder = BlockDecoder(read_block_decoder(self.model.decoder))
+
+    def start(self, source: Source) -> None:
+        """Encode the source, unless it is longer than the drafter's positions: then nothing is drafted."""
+        longest = self.model.encoder.max_positions()
+        self._can_draft = source.tokens.size(1) <= longest
+        if not self._can_draft:
+            logger.warning(
+                "a source of %d tokens exceeds the drafter's %d positions: its batch is decoded without drafts",
+                source.tokens.size(1),
+                longest,
+            )
+            return
+        out = self.model.encoder(source.tokens, src_lengths=source.lengths)
+        padding = source.tokens.eq(source.pad)
+        self._decoder.start(
+            out["encoder_out"][0].transpose(0, 1),  # [S, B, C] -> [B, S, C]
+            padding if padding.any() else None,  # host sync: once a batch
+            out["encoder_embedding"][0],
+            out["encoder_pos"][0],
+        )
+
+    def propose(self, state: DecodeState) -> DraftBlock:
+        """Fill K masks behind each row's tokens; cost grows with prefix + K."""
+        k, lengths = self.block_size, state.lengths - 1  # the initial eos is no part of the drafter's input
+        if not self._can_draft:
+            return DraftBlock(state.tokens[:, :1].expand(-1, k), torch.zeros_like(lengths))
+        logits = self._decoder.forward(state.tokens[:, 1 : state.max_length], lengths.clamp(max=state.max_length - 1), k)
+        room = self._decoder.max_positions
+        usable = torch.full_like(lengths, k) if room is None else (room - lengths).clamp(0, k)
+        return DraftBlock(logits.argmax(-1), usable)
+
+    def advance(self, kept: Tensor) -> None:
+        """Nothing is cached between rounds."""
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        if self._can_draft:
+            self._decoder.select_rows(rows)

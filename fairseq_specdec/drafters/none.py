@@ -1,0 +1,40 @@
+"""No drafts at all: plain greedy decoding on this package's engine."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
+
+
+@DRAFTERS.register("none")
+class NoDrafter:
+    """Proposes empty blocks, so that every round adds the verifier's next token."""
+
+    needs_weights: ClassVar[bool] = False
+    block_size = 0
+
+    @classmethod
+    def build(cls, setting: DrafterSetting) -> NoDrafter:
+        """Make it; a block size has no meaning here and is ignored."""
+        return cls()
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Nothing to move."""
+
+    def start(self, source: Source) -> None:
+        """Nothing to prepare."""
+
+    def propose(self, state: DecodeState) -> DraftBlock:
+        """Return tokens [B, 0]."""
+        return DraftBlock(state.tokens[:, :0], torch.zeros_like(state.lengths))
+
+    def advance(self, kept: Tensor) -> None:
+        """Nothing to advance."""
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Nothing to select."""

@@ -1,0 +1,116 @@
+"""Runs a Spec-Drafter's decoder: a prefix and a block of masks in, logits of the block out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.engine.kv_cache import CrossCache
+from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
+from fairseq_specdec.engine.weights import DecoderWeights, Linear, read_decoder, read_linear
+
+
+@dataclass(frozen=True)
+class BlockDecoderWeights:
+    """The decoder's weights.
+
+    Args:
+        base: everything that it shares with an autoregressive decoder.
+        copy_query: projects target positions to queries over the source; None without --src-embedding-copy.
+        mask: the mask symbol (unk).
+    """
+
+    base: DecoderWeights
+    copy_query: Linear | None
+    mask: int
+
+
+def read_block_decoder(decoder: Any) -> BlockDecoderWeights:
+    """Read the decoder module of a Spec-Drafter."""
+    return BlockDecoderWeights(read_decoder(decoder), read_linear(decoder.copy_attn), decoder.mask_idx)
+
+
+class BlockDecoder:
+    """A bidirectional decoder over ragged prefixes, each followed by K masks.
+
+    Args:
+        weights: as read from the module.
+    """
+
+    def __init__(self, weights: BlockDecoderWeights) -> None:
+        self.weights = weights
+        self._source: CrossCache
+        self._embedding: Tensor  # [B, S, C], source token embeddings
+        self._copy_keys: Tensor  # [B, C, S]
+
+    @property
+    def max_positions(self) -> int | None:
+        """Target positions that it was trained for, or None without position embeddings."""
+        table = self.weights.base.positions
+        return None if table is None else table.size(0) - self.weights.base.pad - 1
+
+    def start(self, memory: Tensor, padding: Tensor | None, embedding: Tensor, positions: Tensor) -> None:
+        """Begin a batch.
+
+        Args:
+            memory: [B, S, C], encoder output.
+            padding: [B, S] bool, True at padding, or None.
+            embedding: [B, S, C], source token embeddings.
+            positions: [B, S, C], source position embeddings.
+        """
+        layers = self.weights.base.layers
+        self._source = CrossCache([layer.cross_kv(memory) for layer in layers], layers[0].heads, padding)
+        self._embedding = embedding
+        self._copy_keys = (embedding + positions).transpose(1, 2)
+
+    def forward(self, prefix: Tensor, lengths: Tensor, block_size: int) -> Tensor:
+        """Predict a block behind each row's prefix.
+
+        Args:
+            prefix: [B, P] int64, committed tokens without the initial eos; stale past a row's length.
+            lengths: [B] int64, prefix tokens of each row.
+            block_size: K.
+
+        Returns:
+            [B, K, V] logits.
+        """
+        w = self.weights.base
+        index = torch.arange(prefix.size(1) + block_size, device=prefix.device)  # [W]
+        tokens = torch.nn.functional.pad(prefix, (0, block_size), value=self.weights.mask)
+        tokens = tokens.masked_fill(index >= lengths[:, None], self.weights.mask)  # [B, W]
+        mask = torch.zeros(tokens.shape, dtype=w.embedding.dtype, device=tokens.device)
+        mask.masked_fill_(index >= lengths[:, None] + block_size, -math.inf)
+        positions = w.position_of(index)  # [W, C]
+        x = self._embed(tokens, positions)
+        for i, layer in enumerate(w.layers):
+
+            def self_attend(qkv: Tensor, heads: int = layer.heads) -> Tensor:
+                query, key, value = (split_heads(part, heads) for part in qkv.chunk(3, dim=-1))
+                return attend(query, key, value, mask[:, None, None])
+
+            x = decoder_layer(x + positions, layer, self_attend, self._source.read(i), self._source.mask)
+        block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
+        return w.project(x.gather(1, block[..., None].expand(-1, -1, x.size(-1))))
+
+    def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Embed [B, W] tokens; every mask symbol, a real unk of the prefix included, copies from the source."""
+        w = self.weights
+        x = w.base.embed(tokens)
+        if w.copy_query is not None:
+            score = w.copy_query(positions) @ self._copy_keys  # [B, W, S]
+            if self._source.mask is not None:
+                score = score + self._source.mask[:, 0]
+            copied = score.softmax(-1, dtype=torch.float32).to(x) @ self._embedding
+            x = torch.where(tokens.eq(w.mask)[..., None], copied, x)
+        x = x + positions
+        return w.base.embedding_norm(x) if w.base.embedding_norm else x
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        self._source.select_rows(rows)
+        self._embedding = self._embedding.index_select(0, rows)
+        self._copy_keys = self._copy_keys.index_select(0, rows)

@@ -1,0 +1,70 @@
+"""Runs an autoregressive decoder over many positions a pass, each row at its own offset."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
+from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
+from fairseq_specdec.engine.weights import DecoderWeights
+
+
+class FastDecoder:
+    """One model's decoder with its caches.
+
+    Args:
+        weights: as read from the fairseq module.
+    """
+
+    def __init__(self, weights: DecoderWeights) -> None:
+        self.weights = weights
+        self._cache: KVCache
+        self._source: CrossCache
+
+    def start(self, memory: Tensor, padding: Tensor | None, capacity: int) -> None:
+        """Begin a batch.
+
+        Args:
+            memory: [B, S, C_enc], encoder output.
+            padding: [B, S] bool, True at padding, or None.
+            capacity: T, positions to make room for.
+        """
+        w = self.weights
+        heads = w.layers[0].heads
+        self._source = CrossCache([layer.cross_kv(memory) for layer in w.layers], heads, padding)
+        shape = (memory.size(0), capacity, heads, w.channels // heads)
+        self._cache = KVCache(len(w.layers), shape, like=w.embedding)
+
+    def forward(self, tokens: Tensor, longest: int) -> Tensor:
+        """Score the positions behind each row's committed ones.
+
+        Args:
+            tokens: [B, N] int64, fed at positions lengths .. lengths + N - 1 of each row.
+            longest: host int, at least the greatest committed length.
+
+        Returns:
+            [B, N, V] logits in the dtype of the model.
+        """
+        w = self.weights
+        where, mask = self._cache.plan(tokens.size(1), longest)
+        x = w.embed(tokens)  # [B, N, C]
+        x = x if w.positions is None else x + w.position_of(where)
+        x = w.embedding_norm(x) if w.embedding_norm else x
+        for i, layer in enumerate(w.layers):
+
+            def self_attend(qkv: Tensor, i: int = i, heads: int = layer.heads) -> Tensor:
+                width = qkv.size(-1) // 3
+                keys, values = self._cache.write(i, qkv[..., width:])
+                return attend(split_heads(qkv[..., :width], heads), keys, values, mask)
+
+            x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
+        return w.project(x)
+
+    def commit(self, kept: Tensor) -> None:
+        """Advance each row by kept [B] int64."""
+        self._cache.commit(kept)
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        self._cache.select_rows(rows)
+        self._source.select_rows(rows)

@@ -1,0 +1,115 @@
+"""Keys and values of a batch whose rows have different lengths.
+
+Rolling back costs nothing: a row's length says how much of it counts, and what lies behind is masked now and
+overwritten by the next block.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class KVCache:
+    """Keys and values of the decoder's self-attention.
+
+    Stored as [B * T, 2C] per layer (keys, then values), so that a ragged write is one row copy and attention reads
+    a strided view.
+
+    Args:
+        n_layers: L.
+        shape: (B, T, H, D).
+        like: a tensor whose dtype and device are taken.
+
+    Attributes:
+        lengths: [B] int64, positions of each row that count.
+    """
+
+    def __init__(self, n_layers: int, shape: tuple[int, int, int, int], like: Tensor) -> None:
+        self.n_rows, self.capacity, self.heads, self.head_dim = shape
+        size = (self.n_rows * self.capacity, 2 * self.heads * self.head_dim)
+        self._store = [torch.zeros(size, dtype=like.dtype, device=like.device) for _ in range(n_layers)]
+        self.lengths = torch.zeros(self.n_rows, dtype=torch.int64, device=like.device)
+        self._rows = torch.empty(0)
+        self._extent = 0
+
+    def plan(self, n: int, longest: int) -> tuple[Tensor, Tensor | None]:
+        """Prepare for a block of n positions behind each row's length.
+
+        Args:
+            n: N.
+            longest: host int, at least the greatest of ``lengths``; bounds what attention has to look at.
+
+        Returns:
+            index [B, N] int64 of each position in its row, and the additive mask [B, 1, N, longest + N] (0 or -inf)
+            that shows a position the committed ones and those of its own block up to itself; None when all is visible.
+        """
+        self._extent = min(longest + n, self.capacity)
+        where = self.lengths[:, None] + torch.arange(n, device=self.lengths.device)  # [B, N]
+        self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
+        if self.n_rows == 1 and n == 1:
+            return where, None
+        hidden = torch.arange(self._extent, device=where.device) > where[..., None]  # [B, N, extent]
+        mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=where.device)
+        return where, mask.masked_fill_(hidden, -math.inf)[:, None]
+
+    def write(self, layer: int, kv: Tensor) -> tuple[Tensor, Tensor]:
+        """Store a block behind each row's length and return all that attention may look at.
+
+        Args:
+            layer: its number.
+            kv: [B, N, 2C], keys then values.
+
+        Returns:
+            keys and values, each [B, H, extent, D] views.
+        """
+        store = self._store[layer]
+        store.index_copy_(0, self._rows, kv.reshape(-1, kv.size(-1)))
+        view = store.view(self.n_rows, self.capacity, 2, self.heads, self.head_dim)[:, : self._extent]
+        return view[:, :, 0].transpose(1, 2), view[:, :, 1].transpose(1, 2)
+
+    def commit(self, kept: Tensor) -> None:
+        """Advance each row by kept [B] int64; positions beyond are stale."""
+        self.lengths += kept
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        kept = rows.numel()
+        for i, store in enumerate(self._store):
+            chosen = store.view(self.n_rows, -1).index_select(0, rows)
+            self._store[i] = chosen.view(kept * self.capacity, store.size(1))
+        self.lengths = self.lengths.index_select(0, rows)
+        self.n_rows = kept
+
+
+class CrossCache:
+    """Keys and values of the source, projected once a batch.
+
+    Args:
+        projected: per layer [B, S, 2C], keys then values.
+        heads: H.
+        padding: [B, S] bool, True at padding, or None when there is none.
+    """
+
+    def __init__(self, projected: list[Tensor], heads: int, padding: Tensor | None) -> None:
+        self._kv = [self._split(kv, heads) for kv in projected]
+        self.mask: Tensor | None = None  # [B, 1, 1, S], 0 or -inf
+        if padding is not None:
+            mask = torch.zeros(padding.shape, dtype=projected[0].dtype, device=padding.device)
+            self.mask = mask.masked_fill_(padding, -math.inf)[:, None, None]
+
+    @staticmethod
+    def _split(kv: Tensor, heads: int) -> Tensor:
+        n_rows, length, width = kv.shape
+        return kv.view(n_rows, length, 2, heads, width // 2 // heads).permute(2, 0, 3, 1, 4).contiguous()
+
+    def read(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Return keys and values of a layer, each [B, H, S, D]."""
+        return self._kv[layer][0], self._kv[layer][1]
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        self._kv = [kv.index_select(1, rows) for kv in self._kv]
+        self.mask = None if self.mask is None else self.mask.index_select(0, rows)

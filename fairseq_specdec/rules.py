@@ -1,0 +1,91 @@
+"""What fairseq's generation options do to the verifier's scores, at every position of a block.
+
+The order of the edits is that of fairseq's ``SequenceGenerator`` (and of its length-constrained search for
+``--match-source-len``), so that the arg-max here is the token that fairseq's greedy decoding picks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The generation options as they apply to one batch.
+
+    Args:
+        pad, unk, eos: special ids of the target dictionary.
+        max_len: step at which eos is forced; a hypothesis has at most max_len + 1 tokens, eos counted.
+        min_len: eos is forbidden before this step.
+        unk_penalty: subtracted from the score of unk.
+        prefix: [B, P] int64, forced first tokens, pad where nothing is forced; None without --prefix-size.
+        source_lengths: [B] int64 with --match-source-len, else None.
+    """
+
+    pad: int
+    unk: int
+    eos: int
+    max_len: int
+    min_len: int = 1
+    unk_penalty: float = 0.0
+    prefix: Tensor | None = None
+    source_lengths: Tensor | None = None
+
+    def select_rows(self, rows: Tensor) -> Limits:
+        """Keep these rows. rows: [B'] int64."""
+        prefix = None if self.prefix is None else self.prefix.index_select(0, rows)
+        lengths = None if self.source_lengths is None else self.source_lengths.index_select(0, rows)
+        return replace(self, prefix=prefix, source_lengths=lengths)
+
+
+def constrain(lprobs: Tensor, steps: Tensor, limits: Limits) -> Tensor:
+    """Edit log-probabilities in place as fairseq does before it picks a token.
+
+    Args:
+        lprobs: [B, N, V] float32, log-softmax of the verifier's logits. Changed in place.
+        steps: [B, N] int64, index of the token that each position predicts (0 = first after the initial eos).
+        limits: the options of this batch.
+
+    Returns:
+        lprobs, edited.
+
+    Source: the body of the step loop of fairseq's SequenceGenerator._generate.
+    """
+    lprobs.nan_to_num_(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+    lprobs[..., limits.pad] = -math.inf
+    if limits.unk_penalty:
+        lprobs[..., limits.unk] -= limits.unk_penalty
+    past_end = steps >= limits.max_len  # [B, N]
+    _only(lprobs, torch.full_like(steps, limits.eos), past_end)
+    may_end = steps >= limits.min_len
+    if limits.prefix is not None and limits.prefix.size(1) > 0:
+        may_end |= _force_prefix(lprobs, steps, past_end, limits)
+    lprobs[..., limits.eos].masked_fill_(~may_end, -math.inf)
+    if limits.source_lengths is not None:
+        lengths = limits.source_lengths[:, None]  # [B, 1]
+        lprobs[..., limits.eos].masked_fill_(steps < lengths, -math.inf).masked_fill_(steps >= lengths, 0.0)
+    return lprobs
+
+
+def _force_prefix(lprobs: Tensor, steps: Tensor, past_end: Tensor, limits: Limits) -> Tensor:
+    """Leave only the forced token where there is one; return where the prefix rules, [B, N] bool.
+
+    Where the prefix rules fairseq does not apply the minimum length, also in rows whose prefix has ended (pad).
+    """
+    width = limits.prefix.size(1)
+    inside = (steps < width) & ~past_end
+    forced = limits.prefix.gather(1, steps.clamp(max=width - 1))  # [B, N]
+    _only(lprobs, forced, inside & forced.ne(limits.pad))
+    return inside
+
+
+def _only(lprobs: Tensor, token: Tensor, where: Tensor) -> None:
+    """Where ``where`` [B, N] holds, leave only ``token`` [B, N] with its own score."""
+    own = lprobs.gather(-1, token[..., None])  # [B, N, 1]
+    lprobs.masked_fill_(where[..., None], -math.inf)
+    kept = torch.where(where[..., None], own, lprobs.gather(-1, token[..., None]))
+    lprobs.scatter_(-1, token[..., None], kept)

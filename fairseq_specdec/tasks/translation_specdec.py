@@ -1,0 +1,146 @@
+"""Task ``translation_specdec``: fairseq's translation task with a speculative generator."""
+
+import atexit
+import logging
+import os
+import sys
+import weakref
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from fairseq.tasks import register_task
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from torch import nn
+
+from fairseq_specdec import drafters  # noqa: F401 (registers them)
+from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
+from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.models.load import load_drafter
+from fairseq_specdec.options import GenerationOptions, refuse_unsupported
+from fairseq_specdec.stats import SpecStats
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TranslationSpecDecConfig(TranslationConfig):
+    """Options of the task; see ``docs/design.md`` for what they promise."""
+
+    drafter: str = field(
+        default="none", metadata={"help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = plain greedy)"}
+    )
+    drafter_path: Optional[str] = field(default=None, metadata={"help": "checkpoint of a trained drafter"})
+    block_size: Optional[int] = field(
+        default=None, metadata={"help": "draft tokens a round, 1..64 (default: the drafter's own)"}
+    )
+    beta: int = field(
+        default=1, metadata={"help": "accept a draft token ranked in the verifier's top BETA; 1 is exact"}
+    )
+    tau: float = field(
+        default=0.0, metadata={"help": "and at most TAU below the verifier's best log-probability"}
+    )
+    spec_stats: Optional[str] = field(default=None, metadata={"help": "write statistics to this JSON file"})
+    certify: bool = field(
+        default=False, metadata={"help": "re-score every output with stock modules; exit status 1 if a token is wrong"}
+    )
+
+
+@register_task("translation_specdec", dataclass=TranslationSpecDecConfig)
+class TranslationSpecDecTask(TranslationTask):
+    """Translation decoded speculatively; everything else is fairseq's task."""
+
+    cfg: TranslationSpecDecConfig
+
+    @classmethod
+    def setup_task(cls, cfg: TranslationSpecDecConfig, **kwargs: Any) -> "TranslationSpecDecTask":
+        """Check the options before anything is loaded.
+
+        Raises:
+            OptionError: lists all that cannot be honoured.
+            ValueError: the drafter is unknown.
+        """
+        spec_config(cfg).validate(needs_weights=DRAFTERS[cfg.drafter].needs_weights)
+        return super().setup_task(cfg, **kwargs)
+
+    def build_generator(
+        self,
+        models: List[nn.Module],
+        args: Any,
+        seq_gen_cls: Any = None,
+        extra_gen_cls_kwargs: Optional[Dict[str, Any]] = None,
+        prefix_allowed_tokens_fn: Any = None,
+    ) -> Any:
+        """Return the speculative generator; with --score-reference fairseq's own scorer.
+
+        Raises:
+            OptionError: lists every generation option that cannot be honoured.
+            UnsupportedModelError: lists what keeps the engine from running the model.
+        """
+        if getattr(args, "score_reference", False):
+            return super().build_generator(models, args)
+        extra = extra_gen_cls_kwargs or {}
+        refuse_unsupported(args, fused_lm=extra.get("lm_model") is not None)
+        config = spec_config(self.cfg)
+        drafter = self.build_drafter(config)
+        stats = SpecStats(config, drafter.block_size)
+        generator = SpecGenerator(models, self.target_dictionary, drafter, GenerationOptions.from_args(args), stats)
+        _report_when_done(generator)
+        return generator
+
+    def build_drafter(self, config: SpecConfig) -> Drafter:
+        """Build the drafter that the options name."""
+        cls = DRAFTERS[config.drafter]
+        model, trained = None, None
+        if cls.needs_weights:
+            model, trained = load_drafter(config.drafter_path, self.target_dictionary, self.source_dictionary)
+        dictionary = self.target_dictionary
+        return cls.build(DrafterSetting(config.block_size, dictionary.pad(), dictionary.unk(), model, trained))
+
+    def begin_valid_epoch(self, epoch: int, model: nn.Module) -> None:
+        """Have the generator of --eval-bleu read the weights as training left them."""
+        super().begin_valid_epoch(epoch, model)
+        generator = getattr(self, "sequence_generator", None)
+        if generator is not None:
+            generator.weights_changed()
+
+
+def spec_config(cfg: TranslationSpecDecConfig) -> SpecConfig:
+    """Gather the options of the task."""
+    return SpecConfig(
+        drafter=cfg.drafter,
+        drafter_path=cfg.drafter_path,
+        block_size=cfg.block_size,
+        beta=cfg.beta,
+        tau=cfg.tau,
+        spec_stats=cfg.spec_stats,
+        certify=cfg.certify,
+    )
+
+
+def _report_when_done(generator: SpecGenerator) -> None:
+    """Sum up when fairseq lets go of the generator, which it does at the end of its run, or at exit.
+
+    fairseq calls no hook after the last batch; the end of the generator's life is the earliest moment at which all
+    batches are counted while the log is still open.
+    """
+    stats = generator.stats
+    if stats.config.certify:
+        # registered first, so that it runs after the finalizer below
+        atexit.register(_exit_by_certificate, stats)
+    weakref.finalize(generator, _report, stats)
+
+
+def _report(stats: SpecStats) -> None:
+    logger.info(stats.summary())
+    if stats.config.spec_stats:
+        stats.write(stats.config.spec_stats)
+
+
+def _exit_by_certificate(stats: SpecStats) -> None:
+    """Leave with status 1 if a token was wrong; at exit nothing gentler can change the status."""
+    if stats.certificate and stats.certificate["wrong"]:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
