@@ -1,0 +1,91 @@
+"""Task ``spec_drafter``: trains a drafter on translation data, masking blocks of the target on the fly."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import torch
+from fairseq.criterions import FairseqCriterion
+from fairseq.data import Dictionary
+from fairseq.optim import FairseqOptimizer
+from fairseq.tasks import register_task
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from torch import Tensor, nn
+
+from fairseq_specdec.training.init import init_from_verifier
+from fairseq_specdec.training.masking import mask_sample, validation_uniform
+
+logger = logging.getLogger(__name__)
+
+MAX_BLOCK_SIZE = 64
+
+
+@dataclass
+class SpecDrafterTaskConfig(TranslationConfig):
+    """Options of task ``spec_drafter``."""
+
+    block_size: int = field(default=25, metadata={"help": f"K, tokens drafted in one pass, 1 to {MAX_BLOCK_SIZE}"})
+    init_from_verifier: Optional[str] = field(
+        default=None, metadata={"help": "checkpoint of the verifier whose weights the drafter starts from"}
+    )
+
+
+@register_task("spec_drafter", dataclass=SpecDrafterTaskConfig)
+class SpecDrafterTask(TranslationTask):
+    """Translation with block-masked targets; decoding goes through task ``translation_specdec``."""
+
+    cfg: SpecDrafterTaskConfig
+
+    def __init__(self, cfg: SpecDrafterTaskConfig, src_dict: Dictionary, tgt_dict: Dictionary) -> None:
+        """Check the options.
+
+        Raises:
+            ValueError: the block size is out of range, or targets would be padded on the left.
+        """
+        super().__init__(cfg, src_dict, tgt_dict)
+        if not 1 <= cfg.block_size <= MAX_BLOCK_SIZE:
+            raise ValueError(
+                f"--block-size must lie between 1 and {MAX_BLOCK_SIZE}, got {cfg.block_size}: pass e.g. 25."
+            )
+        if cfg.left_pad_target:
+            raise ValueError(
+                "--left-pad-target must be False with --task spec_drafter, got True: blocks are cut from the right."
+            )
+        self.block_size = cfg.block_size
+        self.verifier: Optional[nn.Module] = None
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
+        """Build the drafter, started from the verifier's weights where that is asked for."""
+        model = super().build_model(cfg, from_checkpoint)
+        if self.cfg.init_from_verifier and not from_checkpoint:
+            init_from_verifier(model, self.cfg.init_from_verifier)
+        return model
+
+    def train_step(
+        self,
+        sample: dict[str, Any],
+        model: nn.Module,
+        criterion: FairseqCriterion,
+        optimizer: FairseqOptimizer,
+        update_num: int,
+        ignore_grad: bool = False,
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Mask the batch with new random cuts and take a step; fairseq seeds the generator at every update."""
+        target = sample["target"]
+        sample = self.masked(sample, torch.rand(target.size(0), device=target.device))
+        sample["update_num"] = update_num
+        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
+
+    def valid_step(
+        self, sample: dict[str, Any], model: nn.Module, criterion: FairseqCriterion
+    ) -> tuple[Tensor, int, dict[str, Any]]:
+        """Compute the loss on cuts that depend on the sentence's id alone."""
+        masked = self.masked(sample, validation_uniform(sample["id"]))
+        return super().valid_step(masked, model, criterion)
+
+    def masked(self, sample: dict[str, Any], uniform: Tensor) -> dict[str, Any]:
+        """Return the batch with masked decoder input; uniform [B] float in [0, 1) says where each row is cut."""
+        dictionary = self.target_dictionary
+        return mask_sample(
+            sample, uniform, self.block_size, self.cfg.max_target_positions, dictionary.pad(), dictionary.unk()
+        )

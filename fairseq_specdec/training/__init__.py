@@ -1,0 +1,1 @@
+"""Masking and initialisation for training drafters: functions on tensors, without fairseq."""
