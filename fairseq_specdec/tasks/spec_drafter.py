@@ -12,12 +12,12 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 
+from fairseq_specdec.config import MAX_BLOCK_SIZE
+from fairseq_specdec.models.load import digest
 from fairseq_specdec.training.init import init_from_verifier
 from fairseq_specdec.training.masking import mask_sample, validation_uniform
 
 logger = logging.getLogger(__name__)
-
-MAX_BLOCK_SIZE = 64
 
 
 @dataclass
@@ -53,6 +53,22 @@ class SpecDrafterTask(TranslationTask):
             )
         self.block_size = cfg.block_size
         self.verifier: Optional[nn.Module] = None
+        # Lets decoding tell a drafter of other dictionaries from one of the verifier's.
+        self.dictionaries = {"source": digest(src_dict), "target": digest(tgt_dict)}
+        self.state.merge_state_dict({"dictionaries": self.dictionaries})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of a checkpoint that training goes on from.
+
+        Raises:
+            ValueError: it was trained with other dictionaries.
+        """
+        if state_dict.get("dictionaries", self.dictionaries) != self.dictionaries:
+            raise ValueError(
+                "the checkpoint to go on from must have been trained with the dictionaries of DATA, got others: "
+                "pass the data it was trained on, or another --save-dir."
+            )
+        super().load_state_dict(state_dict)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
         """Build the drafter, started from the verifier's weights where that is asked for."""

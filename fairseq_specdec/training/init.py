@@ -193,7 +193,7 @@ def _warn_about_settings(model: nn.Module, options: Namespace) -> None:
         theirs, ours = getattr(options, name, default), getattr(model.decoder.cfg, name)
         if theirs != ours:
             logger.warning(
-                "--init-from-verifier: %s is %s in the verifier, %s in the drafter: the copied weights expect the first",
+                "--init-from-verifier: %s is %s in the verifier, %s in the drafter; the weights expect the first",
                 name,
                 theirs,
                 ours,

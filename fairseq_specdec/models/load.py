@@ -1,0 +1,127 @@
+"""Read a trained drafter: checkpoints of task ``spec_drafter`` and of the published implementation."""
+
+from __future__ import annotations
+
+import hashlib
+from argparse import Namespace
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from fairseq.data import Dictionary
+from fairseq.models import ARCH_MODEL_NAME_REGISTRY
+from torch import Tensor
+
+from fairseq_specdec.compat import load_checkpoint
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.models.checkpoint import model_options, task_options
+from fairseq_specdec.models.spec_drafter import SpecDrafterModel
+
+# The published implementation's name for this model (its task is translation_lev_modified, its criterion glat_loss).
+REFERENCE_ARCH = "block"
+
+
+def load_drafter(path: str, tgt_dict: Dictionary, src_dict: Dictionary | None = None) -> tuple[SpecDrafterModel, int]:
+    """Read a drafter and the block size it was trained for.
+
+    Args:
+        path: checkpoint, the value of --drafter-path.
+        tgt_dict: the verifier's target dictionary.
+        src_dict: the verifier's source dictionary; may be left out where it is the target dictionary too.
+
+    Returns:
+        The model, float32 on the CPU in evaluation mode, and its K.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or unsafe.
+        OptionError: it is no Spec-Drafter, or was trained with other dictionaries.
+    """
+    checkpoint = load_checkpoint(path)
+    options, weights = model_options(checkpoint), checkpoint["model"]
+    if not is_drafter(options):
+        raise OptionError(
+            [
+                f"--drafter-path must be a Spec-Drafter, got {path} with arch {options.arch!r}: train one with "
+                "--task spec_drafter --arch spec_drafter, or pass a drafter without weights such as --drafter input."
+            ]
+        )
+    src_dict = tgt_dict if src_dict is None else src_dict
+    check_dictionaries(checkpoint, path, src_dict, tgt_dict)
+    block_size = getattr(task_options(checkpoint), "block_size", None)
+    if block_size is None:
+        raise OptionError(
+            [f"--drafter-path: {path} does not say its block size; put block_size into its task options."]
+        )
+    dictionaries = SimpleNamespace(source_dictionary=src_dict, target_dictionary=tgt_dict)
+    model = SpecDrafterModel.build_model(options_by_weights(options, weights, src_dict == tgt_dict), dictionaries)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise OptionError([f"--drafter-path: the weights in {path} contradict its options: {error}"]) from error
+    return model.eval(), int(block_size)
+
+
+def is_drafter(options: Namespace) -> bool:
+    """Tell whether model options are those of a Spec-Drafter, ours or the published one."""
+    arch = options.arch or ""
+    return arch == REFERENCE_ARCH or ARCH_MODEL_NAME_REGISTRY.get(arch) == "spec_drafter"
+
+
+def options_by_weights(options: Namespace, weights: Mapping[str, Tensor], joined: bool) -> Namespace:
+    """Return the options with everything that the weights themselves show taken from there.
+
+    The published implementation leaves options out that were not given, where our architectures have other defaults.
+
+    Args:
+        options: of the checkpoint's model.
+        weights: its state dict.
+        joined: whether source and target dictionary are the same.
+    """
+    source, target = weights["encoder.embed_tokens.weight"], weights["decoder.embed_tokens.weight"]
+    tied = torch.equal(target, weights.get("decoder.output_projection.weight", target))
+    shown: dict[str, Any] = {
+        "src_embedding_copy": "decoder.copy_attn.weight" in weights,
+        "layernorm_embedding": "decoder.layernorm_embedding.weight" in weights,
+        "share_decoder_input_output_embed": tied,
+        "share_all_embeddings": joined and tied and torch.equal(source, target),
+        "apply_bert_init": False,
+        "encoder_embed_path": None,
+        "decoder_embed_path": None,
+    }
+    for side, limit in (("encoder", "max_source_positions"), ("decoder", "max_target_positions")):
+        table = weights.get(f"{side}.embed_positions.weight")
+        shown[f"{side}_learned_pos"] = table is not None
+        if table is not None:
+            shown[limit] = table.size(0) - Dictionary().pad() - 1  # positions start after the padding symbol's row
+    return Namespace(**{**vars(options), **shown})
+
+
+def check_dictionaries(checkpoint: Mapping[str, Any], path: str, src_dict: Dictionary, tgt_dict: Dictionary) -> None:
+    """Compare the dictionaries with those a drafter was trained with, by size and, where stored, by content.
+
+    Raises:
+        OptionError: they differ.
+    """
+    weights = checkpoint["model"]
+    stored = (checkpoint.get("task_state") or {}).get("dictionaries", {})
+    reasons = []
+    for side, stack, dictionary in (("source", "encoder", src_dict), ("target", "decoder", tgt_dict)):
+        rows = weights[f"{stack}.embed_tokens.weight"].size(0)
+        found = None
+        if rows != len(dictionary):
+            found = f"{rows} and {len(dictionary)} types"
+        elif stored.get(side, digest(dictionary)) != digest(dictionary):
+            found = f"{rows} types each, but other words"
+        if found:
+            reasons.append(
+                f"--drafter-path needs the verifier's {side} dictionary, got {found} (drafter {path}): train "
+                "the drafter on data binarised with the verifier's (fairseq-preprocess --srcdict --tgtdict)."
+            )
+    if reasons:
+        raise OptionError(reasons)
+
+
+def digest(dictionary: Dictionary) -> str:
+    """Return a fingerprint of a dictionary's symbols in their order."""
+    return hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()
