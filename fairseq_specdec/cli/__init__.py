@@ -1,0 +1,1 @@
+"""The ``specdec`` command: ``main`` finds the subcommand, each subcommand is one module."""

@@ -1,0 +1,66 @@
+"""Entry point of ``specdec``: one module a subcommand, imported only when it is asked for.
+
+A subcommand's module has ``add_arguments(parser)`` and ``run(args) -> int`` (the exit status); its docstring is its
+help. It raises ``OptionError`` for what the user can mend: the command ends with status 2 and one line for each reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from fairseq_specdec.config import OptionError
+
+COMMANDS = {
+    "score": "metrics of decoded text: BLEU, ROUGE",
+    "distill": "a fairseq-generate log of the training set becomes distilled training text",
+    "certify": "check that every token of a fairseq-generate log is the verifier's own choice",
+    "info": "what a checkpoint is, and whether the engine can run it",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: arguments after ``specdec``; None takes those of the process.
+
+    Returns:
+        Exit status: the subcommand's own, or 2 for arguments that cannot be honoured.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else 2
+    name, *rest = argv
+    if name not in COMMANDS:
+        print(f"specdec: error: {_unknown(name)}", file=sys.stderr)
+        return 2
+    module = importlib.import_module(f"fairseq_specdec.cli.{name}")
+    parser = argparse.ArgumentParser(f"specdec {name}", description=module.__doc__)
+    module.add_arguments(parser)
+    try:
+        return module.run(parser.parse_args(rest))
+    except OptionError as error:
+        for reason in error.reasons:
+            print(f"{parser.prog}: error: {reason}", file=sys.stderr)
+        return 2
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(["usage: specdec COMMAND ...", "", *lines, "", "specdec COMMAND --help shows the options of one."])
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown command {name!r}.{hint} Known: {', '.join(sorted(COMMANDS))}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

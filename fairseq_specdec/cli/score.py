@@ -1,0 +1,123 @@
+"""Score decoded text against references: text files with one sentence a line, or a fairseq-generate log."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
+from fairseq_specdec.evaluation.scores import METRICS, compound_split_bleu
+from fairseq_specdec.evaluation.text import check_same_length, read_lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``specdec score``."""
+    parser.add_argument("metric", choices=sorted(METRICS))
+    parser.add_argument("--hyp", metavar="FILE", help="decoded text")
+    parser.add_argument("--ref", metavar="FILE", nargs="+", help="references, one file or several")
+    parser.add_argument(
+        "--gen",
+        metavar="LOG",
+        nargs="+",
+        help="log of fairseq-generate, or of all shards: its D lines are scored against its T lines, or against --ref",
+    )
+    parser.add_argument(
+        "--src", metavar="FILE", help="source text, for metrics that look at it; BLEU and ROUGE only check its length"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--compound-split",
+        action="store_true",
+        help="bleu: tokenised BLEU with hyphenated compounds split, as in the WMT14 English-German papers",
+    )
+    parser.add_argument("--lang", help="language of the Moses tokeniser for --compound-split (default: de)")
+    parser.add_argument(
+        "--tokenized", action="store_true", help="the text has Moses tokens already: --compound-split only splits"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the score.
+
+    Returns:
+        0.
+
+    Raises:
+        OptionError: options that do not go together, or files that cannot be scored.
+    """
+    _check_options(args)
+    files = _read_texts(args)
+    if args.src:
+        files[f"--src {args.src}"] = read_lines("--src", args.src)
+    check_same_length(files)
+    hyps, *refs = list(files.values())[: -1 if args.src else None]
+    metric = METRICS[args.metric]
+    if args.compound_split:
+        metric = partial(compound_split_bleu, lang=args.lang or "de", tokenized=args.tokenized)
+    result = metric(hyps, refs)
+    print(json.dumps(result) if args.json else _line(result))
+    return 0
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together, all reasons at once."""
+    reasons = []
+    if args.gen and args.hyp:
+        reasons.append(f"--hyp must not be given with --gen, got {args.hyp}: give the log or the text.")
+    if not args.gen and not args.hyp:
+        reasons.append("--hyp must name the decoded text, got nothing: pass --hyp FILE --ref FILE, or --gen LOG.")
+    if args.hyp and not args.gen and not args.ref:
+        reasons.append("--ref must be given with --hyp, got nothing: pass --ref FILE [FILE ...].")
+    if args.compound_split and args.metric != "bleu":
+        reasons.append(f"--compound-split is a kind of BLEU, got metric {args.metric}: score bleu.")
+    for option, value in (("--lang", args.lang), ("--tokenized", args.tokenized)):
+        if value and not args.compound_split:
+            reasons.append(f"{option} is for --compound-split only, got it without: add --compound-split.")
+    if reasons:
+        raise OptionError(reasons)
+
+
+def _read_texts(args: argparse.Namespace) -> dict[str, list[str]]:
+    """Read hypotheses and references. Returns what each is called and its lines, hypotheses first."""
+    files: dict[str, list[str]] = {}
+    if args.gen:
+        sentences = read_generate_log(args.gen).sentences
+        files["--gen (D lines)"] = _words(sentences, "detokenized", "D")
+        if not args.ref:
+            files["--gen (T lines)"] = _words(sentences, "target", "T")
+    else:
+        files[f"--hyp {args.hyp}"] = read_lines("--hyp", args.hyp)
+    for number, path in enumerate(args.ref or [], start=1):
+        name = f"--ref {path}" if f"--ref {path}" not in files else f"--ref {path} (file {number})"
+        files[name] = read_lines("--ref", path)
+    return files
+
+
+def _words(sentences: list[GeneratedSentence], kind: str, letter: str) -> list[str]:
+    """Take one kind of line of all sentences; subword pieces are refused, their BLEU is not that of the words."""
+    texts = [getattr(sentence, kind) for sentence in sentences]
+    if texts[0] is None:
+        raise OptionError(
+            [f"--gen must hold {letter} lines to be scored, got a log without: give the whole log, or --hyp and --ref."]
+        )
+    pieces = sum("\u2581" in text or "@@ " in text for text in texts)
+    if 2 * pieces > len(texts):
+        raise OptionError(
+            [
+                f"--gen must hold words in its {letter} lines, got subword pieces ({texts[0][:40]!r}): decode with "
+                f"--remove-bpe sentencepiece (or the kind that the data has)."
+            ]
+        )
+    return texts
+
+
+def _line(result: dict) -> str:
+    """Write a metric's result in one line: numbers with two decimals, the signature in brackets."""
+    words = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            value = value["f"]
+        words.append(f"({value})" if name == "signature" else f"{name} {value:.2f}")
+    return " ".join(words)

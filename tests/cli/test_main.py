@@ -1,0 +1,66 @@
+import sys
+import types
+
+import pytest
+
+from fairseq_specdec.cli.main import COMMANDS, main
+from fairseq_specdec.config import OptionError
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """A subcommand that returns the status it is given, or refuses it."""
+
+    def add_arguments(parser):
+        parser.add_argument("--status", type=int)
+
+    def run(args):
+        if args.status < 0:
+            raise OptionError(["--status must not be negative, got -1: pass 0.", "another reason"])
+        return args.status
+
+    module = types.ModuleType("fairseq_specdec.cli.toy", "A toy.")
+    module.add_arguments, module.run = add_arguments, run
+    monkeypatch.setitem(sys.modules, "fairseq_specdec.cli.toy", module)
+    monkeypatch.setitem(COMMANDS, "toy", "a toy")
+
+
+def test_help_names_every_command_without_importing_one(capsys, monkeypatch):
+    for name in COMMANDS:
+        monkeypatch.delitem(sys.modules, f"fairseq_specdec.cli.{name}", raising=False)
+    assert main(["--help"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert listed == list(COMMANDS)
+    assert not [name for name in COMMANDS if f"fairseq_specdec.cli.{name}" in sys.modules]
+
+
+def test_no_command_prints_the_usage_and_fails(capsys):
+    assert main([]) == 2
+    assert "usage: specdec COMMAND" in capsys.readouterr().out
+
+
+def test_unknown_command_names_the_nearest_and_all(capsys):
+    assert main(["scores"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error
+        == "specdec: error: Unknown command 'scores'. Did you mean 'score'? Known: certify, distill, info, score.\n"
+    )
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_status_of_the_command_is_returned(toy, status):
+    assert main(["toy", "--status", str(status)]) == status
+
+
+def test_reasons_are_printed_one_a_line_with_status_2(toy, capsys):
+    assert main(["toy", "--status", "-1"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "specdec toy: error: --status must not be negative, got -1: pass 0.",
+        "specdec toy: error: another reason",
+    ]
+
+
+def test_arguments_of_the_process_are_the_default(toy, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["specdec", "toy", "--status", "3"])
+    assert main() == 3

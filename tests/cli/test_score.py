@@ -1,0 +1,154 @@
+import json
+
+import pytest
+
+from fairseq_specdec.cli.main import main
+from fairseq_specdec.evaluation.scores import bleu, compound_split_bleu, rouge
+
+HYPS = ["Ein gut-gelaunter Hund läuft schnell.", "Zwei Männer stehen draußen."]
+REFS = ["Ein gut-gelaunter Hund rennt schnell.", "Zwei junge Männer stehen draußen."]
+OTHER = ["Ein Hund läuft schnell.", "Zwei Männer sind draußen."]
+SOURCES = ["A dog in good humour runs fast.", "Two men stand outside."]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write texts; returns the paths as strings."""
+
+    def put(**texts):
+        for name, lines in texts.items():
+            (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return [str(tmp_path / name) for name in texts]
+
+    return put
+
+
+@pytest.fixture
+def log(tmp_path):
+    """Write a log of fairseq-generate, longest sentence last as fairseq does not."""
+
+    def put(hyps=HYPS, refs=REFS, pieces=lambda text: text.lower()):
+        blocks = [
+            f"S-{i}\t{SOURCES[i]}\nT-{i}\t{refs[i]}\nH-{i}\t-0.5\t{pieces(hyp)}\nD-{i}\t-0.5\t{hyp}\n"
+            for i, hyp in enumerate(hyps)
+        ]
+        path = tmp_path / "gen.log"
+        path.write_text("".join(reversed(blocks)), encoding="utf-8")
+        return str(path)
+
+    return put
+
+
+def test_bleu_of_files_is_one_line_with_the_signature(files, capsys):
+    hyp, ref = files(hyp=HYPS, ref=REFS)
+    assert main(["score", "bleu", "--hyp", hyp, "--ref", ref]) == 0
+    expected = bleu(HYPS, [REFS])
+    assert capsys.readouterr().out == f"bleu {expected['bleu']:.2f} ({expected['signature']})\n"
+
+
+def test_json_holds_the_score_and_the_signature(files, capsys):
+    hyp, ref, other = files(hyp=HYPS, ref=REFS, other=OTHER)
+    assert main(["score", "bleu", "--hyp", hyp, "--ref", ref, other, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == bleu(HYPS, [REFS, OTHER])
+
+
+def test_the_same_reference_file_may_be_given_twice(files, capsys):
+    hyp, ref = files(hyp=HYPS, ref=REFS)
+    assert main(["score", "bleu", "--hyp", hyp, "--ref", ref, ref, "--json"]) == 0
+    assert "nrefs:2" in json.loads(capsys.readouterr().out)["signature"]
+
+
+def test_rouge_prints_all_types(files, capsys):
+    hyp, ref = files(hyp=HYPS, ref=REFS)
+    assert main(["score", "rouge", "--hyp", hyp, "--ref", ref]) == 0
+    expected = rouge(HYPS, [REFS])
+    assert capsys.readouterr().out == " ".join(f"{name} {score['f']:.2f}" for name, score in expected.items()) + "\n"
+    assert main(["score", "rouge", "--hyp", hyp, "--ref", ref, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_compound_split_options_reach_the_metric(files, capsys):
+    hyp, ref = files(hyp=HYPS, ref=REFS)
+    assert main(["score", "bleu", "--compound-split", "--lang", "en", "--hyp", hyp, "--ref", ref, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == compound_split_bleu(HYPS, [REFS], lang="en")
+    assert main(["score", "bleu", "--compound-split", "--tokenized", "--hyp", hyp, "--ref", ref, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == compound_split_bleu(HYPS, [REFS], tokenized=True)
+
+
+def test_log_gives_detokenised_hypotheses_and_references_in_the_order_of_the_data(log, capsys):
+    assert main(["score", "bleu", "--gen", log(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == bleu(HYPS, [REFS])
+
+
+def test_references_from_files_replace_those_of_the_log(log, files, capsys):
+    (other,) = files(other=OTHER)
+    assert main(["score", "bleu", "--gen", log(), "--ref", other, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == bleu(HYPS, [OTHER])
+
+
+def test_source_text_is_checked_for_its_length(files, capsys):
+    hyp, ref, src, short = files(hyp=HYPS, ref=REFS, src=SOURCES, short=SOURCES[:1])
+    assert main(["score", "bleu", "--hyp", hyp, "--ref", ref, "--src", src, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == bleu(HYPS, [REFS])
+    assert main(["score", "bleu", "--hyp", hyp, "--ref", ref, "--src", short]) == 2
+    assert f"--src {short} must have one line for each of the 2 lines" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bleu"], "--hyp must name the decoded text, got nothing"),
+        (["bleu", "--hyp", "h"], "--ref must be given with --hyp"),
+        (["bleu", "--hyp", "h", "--gen", "g"], "--hyp must not be given with --gen, got h"),
+        (
+            ["rouge", "--compound-split", "--hyp", "h", "--ref", "r"],
+            "--compound-split is a kind of BLEU, got metric rouge",
+        ),
+        (["bleu", "--lang", "de", "--hyp", "h", "--ref", "r"], "--lang is for --compound-split only"),
+        (["bleu", "--tokenized", "--hyp", "h", "--ref", "r"], "--tokenized is for --compound-split only"),
+        (["bleu", "--hyp", "no.txt", "--ref", "r"], "--hyp must be a readable file, got no.txt"),
+        (["bleu", "--gen", "no.log"], "--gen must be a readable file, got no.log"),
+    ],
+)
+def test_options_that_cannot_be_honoured_are_refused_in_one_line(arguments, message, capsys):
+    assert main(["score", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"specdec score: error: {message}")
+    assert error.count("\n") == 1
+
+
+def test_references_of_another_length_are_refused(files, capsys):
+    hyp, ref = files(hyp=HYPS, ref=REFS[:1])
+    assert main(["score", "bleu", "--hyp", hyp, "--ref", ref]) == 2
+    assert f"--ref {ref} must have one line for each of the 2 lines of --hyp {hyp}, got 1:" in capsys.readouterr().err
+
+
+def test_file_that_is_not_utf8_is_refused(files, tmp_path, capsys):
+    (ref,) = files(ref=REFS)
+    hyp = tmp_path / "hyp"
+    hyp.write_bytes(b"Stra\xdfe\nzwei\n")
+    assert main(["score", "bleu", "--hyp", str(hyp), "--ref", ref]) == 2
+    assert f"--hyp must be UTF-8 text, got {hyp} with byte 0xdf in line 1" in capsys.readouterr().err
+
+
+def test_log_without_references_is_refused(tmp_path, capsys):
+    path = tmp_path / "gen.log"
+    path.write_text("H-0\t-0.5\tx\nD-0\t-0.5\tx\n")
+    assert main(["score", "bleu", "--gen", str(path)]) == 2
+    assert "--gen must hold T lines to be scored" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "pieces", [["\u2581Ein \u2581Hund", "\u2581Zwei \u2581Män ner"], ["Ein Hun@@ d", "Zwei Män@@ ner"]]
+)
+def test_log_with_subword_pieces_is_refused(log, pieces, capsys):
+    assert main(["score", "bleu", "--gen", log(hyps=pieces)]) == 2
+    assert "--gen must hold words in its D lines, got subword pieces" in capsys.readouterr().err
+
+
+def test_unknown_metric_is_refused_with_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["score", "blue", "--hyp", "h", "--ref", "r"])
+    assert error.value.code == 2
+    message = capsys.readouterr().err
+    assert "bleu" in message and "rouge" in message
