@@ -1,0 +1,41 @@
+"""Fixtures that many tests share; what they make is read only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import fairseq_specdec  # noqa: F401 (repairs and registrations come first)
+from tests import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny matrices are slower on several threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_bin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny data-bin folder de-en with two dictionaries; splits train, valid, test."""
+    return tiny.make_data_bin(tmp_path_factory.mktemp("data") / "data-bin")
+
+
+@pytest.fixture(scope="session")
+def joined_data_bin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one dictionary for both languages."""
+    return tiny.make_data_bin(tmp_path_factory.mktemp("data") / "joined", joined=True)
+
+
+@pytest.fixture(scope="session")
+def verifier(data_bin: Path) -> Path:
+    """Checkpoint of a lively random Transformer for ``data_bin``."""
+    return tiny.save_verifier(data_bin.parent / "verifier.pt", data_bin)
+
+
+@pytest.fixture(scope="session")
+def joined_verifier(joined_data_bin: Path) -> Path:
+    """Checkpoint of a lively random Transformer with one embedding table, for ``joined_data_bin``."""
+    return tiny.save_verifier(joined_data_bin.parent / "verifier.pt", joined_data_bin, share_all_embeddings=True)
