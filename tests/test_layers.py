@@ -36,8 +36,8 @@ ALLOWED = {
     "cli": BASE | DECODING | {"compat", "models", "tasks", "evaluation", "api"},
     "__init__": {"compat", "api", "tasks", "models", "criterions"},
 }
-# What registers with fairseq or faces it; all else sees plain torch modules, tensors and text. training.init copies a
-# verifier's weights into a drafter, and has to know fairseq's table of sinusoids from a learned one.
+# What registers with fairseq or faces it; all else sees plain torch modules, tensors and text. training.init fills a
+# drafter from a verifier, whose table of positions may be fairseq's sinusoids.
 MAY_IMPORT_FAIRSEQ = {"__init__", "compat", "generator", "models", "criterions", "tasks", "api", "cli", "training.init"}
 ONLY_STANDARD_LIBRARY = {"config", "registry"}
 
