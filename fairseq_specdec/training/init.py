@@ -89,7 +89,7 @@ def copy_verifier(model: nn.Module, verifier: Mapping[str, Tensor], options: Nam
         side = name.split(".")[0]
         value = _source(name, tensor, verifier, depth, own_depth)
         if value is not None and name.endswith("embed_positions.weight"):
-            value = _fit_rows(value, tensor) / scale[side]
+            value = _fit_rows(value / scale[side], tensor)
         if value is None or value.shape != tensor.shape:
             report.fresh[name] = "not in the verifier" if value is None else "of another shape"
             continue

@@ -117,7 +117,7 @@ def test_dictionaries_of_equal_size_and_other_words_are_told_apart(joined, tmp_p
     _, target = tiny.read_dictionaries(joined)
     state["task_state"] = {"dictionaries": {"source": digest(target), "target": digest(target)}}
     torch.save(state, path)
-    other = tiny.make_dictionary("t", "s")
+    other = tiny.make_dictionary("s", "u")
     assert len(other) == len(target)
     assert load_drafter(path, target)[1] == 7
     with pytest.raises(OptionError, match="types each, but other words"):
