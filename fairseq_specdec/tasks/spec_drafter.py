@@ -77,6 +77,17 @@ class SpecDrafterTask(TranslationTask):
             init_from_verifier(model, self.cfg.init_from_verifier)
         return model
 
+    def build_generator(self, models: list[nn.Module], args: Any, *others: Any, **extra: Any) -> Any:
+        """Refuse: a drafter needs a verifier to decode with.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "--task spec_drafter trains and cannot decode (fairseq-generate, --eval-bleu): decode with --path VERIFIER "
+            "--task translation_specdec --drafter nat --drafter-path DRAFTER."
+        )
+
     def train_step(
         self,
         sample: dict[str, Any],

@@ -96,7 +96,8 @@ def copy_verifier(model: nn.Module, verifier: Mapping[str, Tensor], options: Nam
         tensor.copy_(value)
         report.copied.append(name)
     for side in ("encoder", "decoder"):
-        if scale[side] != 1 and f"{side}.embed_tokens.weight" in report.copied:
+        inputs = {f"{side}.embed_tokens.weight", f"{side}.layers.0.self_attn.q_proj.weight"}
+        if scale[side] != 1 and inputs <= set(report.copied):
             _adapt_scale(getattr(model, side), scale[side])
     _start_monotone(model, report, scale["decoder"])
     return report
@@ -189,6 +190,13 @@ def _start_monotone(model: nn.Module, report: InitReport, scale: float) -> None:
 
 
 def _warn_about_settings(model: nn.Module, options: Namespace) -> None:
+    for side in ("encoder", "decoder"):
+        if not getattr(model.decoder.cfg, f"{side}_learned_pos"):
+            logger.warning(
+                "--init-from-verifier: sinusoidal positions of the drafter outweigh the verifier's embeddings, "
+                "which it does not scale: better pass --%s-learned-pos",
+                side,
+            )
     for name, default in _SETTINGS.items():
         theirs, ours = getattr(options, name, default), getattr(model.decoder.cfg, name)
         if theirs != ours:

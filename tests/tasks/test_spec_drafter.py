@@ -91,6 +91,11 @@ def test_targets_padded_on_the_left_are_refused(data):
         set_up(data, left_pad_target=True)
 
 
+def test_decoding_with_a_drafter_alone_is_refused_with_the_command_to_use(data):
+    with pytest.raises(ValueError, match="--task spec_drafter trains and cannot decode .* --drafter nat"):
+        set_up(data).build_generator([], SimpleNamespace())
+
+
 def test_the_state_holds_fingerprints_of_the_dictionaries_and_going_on_with_others_is_refused(data):
     task = set_up(data)
     stored = task.state_dict()

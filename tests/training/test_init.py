@@ -145,6 +145,14 @@ def test_the_log_says_what_was_copied_and_which_settings_differ(data_bin, tmp_pa
     assert "activation_fn is relu in the verifier, gelu in the drafter" in caplog.text
 
 
+def test_sinusoidal_positions_in_the_drafter_are_warned_about(data_bin, tmp_path, caplog):
+    path = tiny.save_verifier(tmp_path / "verifier.pt", data_bin)
+    options = {"arch": "spec_drafter_tiny", "task": "spec_drafter", "no_decoder_learned_pos": True}
+    model, _ = tiny.build_model(data_bin, **options)
+    init_from_verifier(model, str(path))
+    assert "better pass --decoder-learned-pos" in caplog.text and "--encoder-learned-pos" not in caplog.text
+
+
 def test_a_verifier_that_fits_nowhere_is_refused(data_bin, tmp_path):
     path = tiny.save_verifier(tmp_path / "verifier.pt", data_bin)
     model, _ = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter", encoder_embed_dim=16)
