@@ -3,8 +3,8 @@
 A model with fresh random weights soon repeats one token until the length limit. `liven` makes it useful for tests of
 decoding: attention is sharpened and the weight of the source raised, so that the next token depends on the source and
 on the position; and the output row of eos is fitted, by least squares on the model's own greedy outputs, to overtake
-the best other token around source length + 6. Outputs of the test split then have 2 to 30 tokens, rarely more, and nearly
-all of them differ.
+the best other token around source length + 6. Outputs of the test split then have 2 to 30 tokens, rarely more, and
+nearly all of them differ.
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ def _fit_eos(model: nn.Module, sources: list[Tensor], dictionary: Dictionary, st
     wanted = best + 0.15 * (torch.arange(steps) - lengths[:, None] - 6)
     solved = torch.linalg.lstsq(features.flatten(0, 1), wanted.flatten()[:, None], driver="gelsd").solution
     decoder.output_projection.weight[eos] = solved[:, 0]
+    decoder.output_projection.weight[dictionary.bos()] = 0  # trained models do not emit it, and logs leave it out
 
 
 def _without(logits: Tensor, *ids: int) -> Tensor:

@@ -1,0 +1,268 @@
+"""Decoding from Python: ``fairseq_specdec.load(...)`` gives a model that turns sentences into sentences."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils, registry, utils
+from fairseq.dataclass.configs import GenerationConfig
+from omegaconf import MISSING
+from torch import Tensor
+
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.stats import SpecStats
+from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+TextStep = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What one call decoded, in the order of its input.
+
+    Args:
+        tokens: of each sentence [n] int64, ending in eos, on the CPU.
+        scores: of each sentence, as fairseq's: the sum of the log-probabilities over length ** lenpen.
+        positional_scores: of each sentence [n] float32, log-probability of each token.
+        stats: counts of this call, under the names of the statistics file; of the seconds only the total.
+    """
+
+    tokens: list[Tensor]
+    scores: list[float]
+    positional_scores: list[Tensor]
+    stats: dict[str, Any]
+
+
+class SpecModel:
+    """A verifier with its drafter, dictionaries and text processing; made by `load`.
+
+    Args:
+        task: holds the dictionaries.
+        generator: decodes.
+        encode, decode: steps of text processing, in the order in which they are applied.
+
+    Attributes:
+        max_source_tokens: longest source, eos counted.
+    """
+
+    def __init__(
+        self,
+        task: TranslationSpecDecTask,
+        generator: SpecGenerator,
+        encode: Sequence[TextStep] = (),
+        decode: Sequence[TextStep] = (),
+    ) -> None:
+        self.task = task
+        self.generator = generator
+        self._encode = encode
+        self._decode = decode
+        limits = [model.max_positions() for model in generator.models]
+        self.max_source_tokens = int(utils.resolve_max_positions(task.max_positions(), *limits)[0])
+
+    def generate(self, sentences: Sequence[str], batch_size: int = 32) -> list[str]:
+        """Decode sentences.
+
+        Args:
+            sentences: source text, one sentence each; an empty one is a source of eos alone.
+            batch_size: most sentences decoded together; those of similar length are.
+
+        Returns:
+            one output for each sentence, in their order.
+
+        Raises:
+            OptionError: a sentence is longer than the model's positions (the message gives its number, from 1).
+            TypeError: sentences is one string.
+        """
+        outputs = self.generate_tokens(sentences, batch_size).tokens
+        return [_apply(self._decode, self.task.target_dictionary.string(tokens)) for tokens in outputs]
+
+    def generate_tokens(self, sources: Sequence[str | Tensor], batch_size: int = 32) -> Generated:
+        """Decode sentences, given as text or as ids [n] int64 that end in eos; otherwise like `generate`.
+
+        Returns:
+            ids, scores and the statistics of this call.
+        """
+        if isinstance(sources, str):
+            raise TypeError("generate needs a list of sentences, got one string: pass [sentence].")
+        if batch_size < 1:
+            raise OptionError([f"batch_size must be at least 1, got {batch_size}: leave it out for 32."])
+        tokens = [source.cpu().long() if isinstance(source, Tensor) else self.encode(source) for source in sources]
+        self._check_lengths(tokens)
+        started, old = time.perf_counter(), self.generator.stats
+        stats = SpecStats(old.config, old.block_size, old.device, old.dtype)
+        self.generator.stats = stats
+        found = dict(self._decode_batches(tokens, batch_size))
+        stats.seconds["total"] = time.perf_counter() - started
+        hypotheses = [found[i] for i in range(len(tokens))]
+        return Generated(
+            tokens=[hypothesis["tokens"] for hypothesis in hypotheses],
+            scores=[float(hypothesis["score"]) for hypothesis in hypotheses],
+            positional_scores=[hypothesis["positional_scores"] for hypothesis in hypotheses],
+            stats=stats.as_dict(),
+        )
+
+    def encode(self, sentence: str) -> Tensor:
+        """Turn text into ids [n] int64 of the source dictionary, eos at the end; unknown words become unk."""
+        text = _apply(self._encode, sentence)
+        return self.task.source_dictionary.encode_line(text, add_if_not_exist=False).long()
+
+    def _check_lengths(self, tokens: list[Tensor]) -> None:
+        reasons = [
+            f"sentence {number} must have at most {self.max_source_tokens} tokens, eos counted (the positions of the "
+            f"model), got {len(ids)}: split it."
+            for number, ids in enumerate(tokens, start=1)
+            if len(ids) > self.max_source_tokens
+        ]
+        if reasons:
+            raise OptionError(reasons)
+
+    def _decode_batches(self, tokens: list[Tensor], batch_size: int) -> Iterable[tuple[int, dict[str, Tensor]]]:
+        """Yield (place in the input, hypothesis), batches of similar lengths first to last."""
+        if not tokens:
+            return
+        device = self.generator.models[0].decoder.embed_tokens.weight.device
+        lengths = torch.tensor([len(ids) for ids in tokens])
+        batches = self.task.get_batch_iterator(
+            self.task.build_dataset_for_inference(tokens, lengths),
+            max_sentences=batch_size,
+            disable_iterator_cache=True,
+        ).next_epoch_itr(shuffle=False)
+        for batch in batches:
+            sample = utils.apply_to_sample(lambda tensor: tensor.to(device), batch)
+            hypotheses = self.task.inference_step(self.generator, self.generator.models, sample)
+            for place, (hypothesis,) in zip(batch["id"].tolist(), hypotheses, strict=True):
+                yield place, {name: value.cpu() for name, value in hypothesis.items()}
+
+
+def load(
+    verifier: str | Path | Sequence[str | Path],
+    data: str | Path,
+    drafter: str = "none",
+    drafter_path: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    block_size: int | None = None,
+    beta: int = 1,
+    tau: float = 0.0,
+    bpe: str | None = None,
+    tokenizer: str | None = None,
+    source_lang: str | None = None,
+    target_lang: str | None = None,
+    **options: Any,
+) -> SpecModel:
+    """Load a model for decoding.
+
+    Args:
+        verifier: checkpoint, or several for an ensemble.
+        data: data-bin folder; only its dictionaries are read.
+        drafter: name of the drafter ("none", "nat" ...).
+        drafter_path: its checkpoint, if it has weights.
+        device: where to run ("cpu", "cuda", "cuda:1").
+        dtype: float32, float16 or bfloat16.
+        block_size: draft tokens a round; None for the drafter's own.
+        beta: accept a draft token in the verifier's top ``beta``; 1 is exact.
+        tau: and at most this far below its best log-probability.
+        bpe: fairseq's name of the subword processing (``bpe="sentencepiece", sentencepiece_model=FILE``); None: the
+            text is in the dictionary's symbols, separated by spaces.
+        tokenizer: fairseq's name of the tokenizer that comes before it.
+        source_lang: where the data folder does not tell.
+        target_lang: likewise.
+        **options: generation options by fairseq's names (max_len_b=100), and options of ``bpe`` and ``tokenizer``.
+
+    Raises:
+        OptionError: lists options that cannot be honoured.
+        CheckpointError: a checkpoint is missing, damaged or unsafe.
+        UnsupportedModelError: the engine cannot run the verifier.
+    """
+    text = Namespace(bpe=bpe, tokenizer=tokenizer)
+    generation = Namespace(beam=1)
+    _sort_options(options, generation, text)
+    _check_place(data, device, dtype)
+    cfg = TranslationSpecDecConfig(
+        data=str(data),
+        source_lang=source_lang,
+        target_lang=target_lang,
+        drafter=drafter,
+        drafter_path=None if drafter_path is None else str(drafter_path),
+        block_size=block_size,
+        beta=beta,
+        tau=tau,
+    )
+    task = TranslationSpecDecTask.setup_task(cfg)
+    paths = utils.split_paths(str(verifier)) if isinstance(verifier, str | Path) else [str(path) for path in verifier]
+    models, _ = checkpoint_utils.load_model_ensemble(paths, task=task)
+    models = [model.to(device=device, dtype=DTYPES[dtype]) for model in models]
+    text.source_lang, text.target_lang = task.cfg.source_lang, task.cfg.target_lang  # a tokenizer may go by them
+    steps = [step for step in (task.build_tokenizer(text), task.build_bpe(text)) if step is not None]
+    generator = task.build_spec_generator(models, generation)
+    return SpecModel(task, generator, [step.encode for step in steps], [step.decode for step in reversed(steps)])
+
+
+def _sort_options(options: dict[str, Any], generation: Namespace, text: Namespace) -> None:
+    """Put each option where it belongs.
+
+    Raises:
+        OptionError: lists options that are unknown, have no meaning here, or are missing.
+    """
+    names = {option.name for option in fields(GenerationConfig)} - {"_name", "prefix_size", "score_reference"}
+    text_options = _text_options("bpe", text.bpe) | _text_options("tokenizer", text.tokenizer)
+    reasons = []
+    for name, value in options.items():
+        if name in names:
+            setattr(generation, name, value)
+        elif name in text_options:
+            setattr(text, name, value)
+        else:
+            near = difflib.get_close_matches(name, [*names, *text_options], n=1)
+            hint = f"did you mean {near[0]}?" if near else "leave it out."
+            reasons.append(f"{name} must be an option of generation, bpe or tokenizer, got {name}={value!r}: {hint}")
+    reasons += [
+        f"{name} is required by the bpe or tokenizer, got nothing: pass {name}=..."
+        for name, is_required in text_options.items()
+        if is_required and not hasattr(text, name)
+    ]
+    if reasons:
+        raise OptionError(reasons)
+
+
+def _text_options(kind: str, choice: str | None) -> dict[str, bool]:
+    """Return the options of a bpe or tokenizer of fairseq, and whether each is required.
+
+    Raises:
+        OptionError: fairseq knows no such bpe or tokenizer.
+    """
+    if choice is None:
+        return {}
+    known = registry.REGISTRIES[kind]
+    if choice not in known["registry"]:
+        raise OptionError([f"{kind} must be one of {', '.join(sorted(known['registry']))}, got {choice}: choose one."])
+    config = known["dataclass_registry"].get(choice)
+    return {} if config is None else {option.name: option.default == MISSING for option in fields(config)}
+
+
+def _check_place(data: str | Path, device: str, dtype: str) -> None:
+    reasons = []
+    if not Path(data).is_dir():
+        reasons.append(f"data must be the folder that fairseq-preprocess wrote, got {data}: check the path.")
+    if dtype not in DTYPES:
+        reasons.append(f"dtype must be one of {', '.join(DTYPES)}, got {dtype}: choose one.")
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        reasons.append(f"device must exist, got {device} where torch finds no CUDA device: pass device='cpu'.")
+    if reasons:
+        raise OptionError(reasons)
+
+
+def _apply(steps: Sequence[TextStep], text: str) -> str:
+    for step in steps:
+        text = step(text)
+    return text

@@ -1,0 +1,203 @@
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq import checkpoint_utils, tasks
+
+import fairseq_specdec
+from fairseq_specdec.compat import CheckpointError
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.engine.weights import UnsupportedModelError
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def model(verifier, data_bin):
+    return fairseq_specdec.load(verifier, data_bin)
+
+
+@pytest.fixture(scope="module")
+def sentences(data_bin):
+    return (data_bin / "test.de").read_text("utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def greedy(verifier, data_bin):
+    """What fairseq's own generator gives for the test split, in its order."""
+    models, cfg = checkpoint_utils.load_model_ensemble([str(verifier)])
+    task = tasks.setup_task(cfg.task)
+    task.load_dataset("test")
+    generator = task.build_generator(models, Namespace(beam=1))
+    return [hypothesis for _, hypothesis in tiny.read_hypotheses(generator, models, task, 8)]
+
+
+@pytest.fixture(scope="module")
+def sentencepiece(tmp_path_factory):
+    """A data-bin folder in sentencepiece symbols, a verifier for it, and the sentencepiece model."""
+    import sentencepiece
+
+    folder = tmp_path_factory.mktemp("spm")
+    words = ["dogs", "cats", "run", "sleep", "outside", "inside", "two", "young", "old", "."]
+    lines = [" ".join(words[i:] + words[:i]) for i in range(len(words))]
+    (folder / "text").write_text("\n".join(lines * 10) + "\n", "utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(folder / "text"),
+        model_prefix=str(folder / "spm"),
+        vocab_size=40,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        num_threads=1,
+    )
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spm.model"))
+    dictionary = tiny.Dictionary()
+    for i in range(3, pieces.get_piece_size()):
+        dictionary.add_symbol(pieces.id_to_piece(i))
+    for lang in (tiny.SOURCE, tiny.TARGET):
+        (folder / "bin").mkdir(exist_ok=True)
+        dictionary.save(str(folder / "bin" / f"dict.{lang}.txt"))
+    verifier = tiny.save_random(folder / "v.pt", folder / "bin", share_all_embeddings=True)
+    return folder / "bin", verifier, folder / "spm.model"
+
+
+def test_outputs_are_fairseqs_greedy_ones_in_the_order_of_the_input(model, sentences, greedy, data_bin):
+    _, target = tiny.read_dictionaries(data_bin)
+    assert model.generate(sentences, batch_size=7) == [target.string(hypothesis["tokens"]) for hypothesis in greedy]
+
+
+def test_ids_and_scores_are_fairseqs(model, sentences, greedy):
+    found = model.generate_tokens(sentences)
+    for tokens, score, positional, expected in zip(
+        found.tokens, found.scores, found.positional_scores, greedy, strict=True
+    ):
+        assert tokens.tolist() == expected["tokens"].tolist()
+        assert score == pytest.approx(float(expected["score"]), abs=1e-4)
+        torch.testing.assert_close(positional, expected["positional_scores"], atol=1e-4, rtol=0)
+
+
+def test_ids_may_be_given_instead_of_text(model, sentences):
+    ids = [model.encode(sentence) for sentence in sentences[:3]]
+    assert ids[0][-1] == model.task.source_dictionary.eos()
+    by_text, by_ids = model.generate_tokens(sentences[:3]), model.generate_tokens(ids)
+    assert [tokens.tolist() for tokens in by_text.tokens] == [tokens.tolist() for tokens in by_ids.tokens]
+
+
+def test_statistics_are_those_of_the_call(model, sentences):
+    for count in (5, 3):
+        found = model.generate_tokens(sentences[:count])
+        assert found.stats["sentences"] == count
+        assert found.stats["tokens"] == sum(map(len, found.tokens)) == found.stats["rounds"]
+        assert found.stats["acceptance_length"] == 1.0
+        assert found.stats["seconds"]["total"] > 0
+        assert (found.stats["device"], found.stats["dtype"]) == ("cpu", "float32")
+
+
+def test_no_sentences_give_no_outputs(model):
+    assert model.generate([]) == []
+    assert model.generate_tokens([]).stats["sentences"] == 0
+
+
+def test_empty_sentence_gives_an_output(model):
+    assert len(model.generate(["", "s1 s2", ""])) == 3
+
+
+def test_nothing_is_reported_when_the_model_goes(verifier, data_bin, caplog):
+    model = fairseq_specdec.load(verifier, data_bin)
+    model.generate(["s1"])
+    with caplog.at_level("INFO"):
+        del model
+    assert "speculative decoding:" not in caplog.text
+
+
+def test_generation_options_are_honoured(verifier, data_bin, sentences):
+    model = fairseq_specdec.load(verifier, data_bin, max_len_b=3, min_len=2)
+    assert {len(tokens) for tokens in model.generate_tokens(sentences).tokens} <= {3, 4}
+
+
+def test_several_checkpoints_make_an_ensemble(verifier, data_bin, tmp_path, sentences):
+    other = tiny.save_verifier(tmp_path / "other.pt", data_bin, seed=2)
+    alone = fairseq_specdec.load(verifier, data_bin).generate(sentences)
+    by_list = fairseq_specdec.load([verifier, other], data_bin).generate(sentences)
+    by_colon = fairseq_specdec.load(f"{verifier}:{other}", data_bin).generate(sentences)
+    assert by_list == by_colon != alone
+
+
+def test_trained_drafter_changes_the_rounds_and_not_the_output(joined_verifier, joined_data_bin, tmp_path):
+    drafter = tiny.save_random(
+        tmp_path / "drafter.pt", joined_data_bin, arch="spec_drafter_tiny", task="spec_drafter", block_size=4
+    )
+    sentences = (joined_data_bin / "test.de").read_text("utf-8").splitlines()
+    plain = fairseq_specdec.load(joined_verifier, joined_data_bin).generate(sentences)
+    model = fairseq_specdec.load(joined_verifier, joined_data_bin, "nat", drafter, block_size=3)
+    assert model.generate(sentences) == plain
+    stats = model.generate_tokens(sentences).stats
+    assert (stats["drafter"], stats["block_size"]) == ("nat", 3)
+    assert stats["drafted"] > 0
+
+
+def test_half_precision_decodes(verifier, data_bin, sentences):
+    model = fairseq_specdec.load(verifier, data_bin, dtype="bfloat16")
+    assert model.generate_tokens(sentences[:4]).stats["dtype"] == "bfloat16"
+
+
+def test_sentencepiece_text_goes_in_and_comes_out(sentencepiece):
+    data, verifier, pieces = sentencepiece
+    model = fairseq_specdec.load(
+        verifier, data, source_lang="de", target_lang="en", bpe="sentencepiece", sentencepiece_model=str(pieces)
+    )
+    ids = model.encode("two young dogs sleep outside .")
+    assert model.task.source_dictionary.unk() not in ids.tolist()
+    assert model.task.source_dictionary.string(ids, "sentencepiece") == "two young dogs sleep outside ."
+    output = model.generate(["two young dogs sleep outside ."])
+    assert "\u2581" not in output[0]
+
+
+def test_bpe_without_its_file_is_refused(verifier, data_bin):
+    with pytest.raises(OptionError, match="sentencepiece_model is required"):
+        fairseq_specdec.load(verifier, data_bin, bpe="sentencepiece")
+
+
+def test_too_long_source_is_refused_by_its_number(data_bin, tmp_path):
+    short = tiny.save_random(tmp_path / "short.pt", data_bin, max_source_positions=6)
+    model = fairseq_specdec.load(short, data_bin)
+    assert len(model.generate(["s1 " * 5])) == 1
+    with pytest.raises(OptionError) as error:
+        model.generate(["s1", "s1 " * 6, "s2"])
+    assert error.value.reasons == [
+        "sentence 2 must have at most 6 tokens, eos counted (the positions of the model), got 7: split it."
+    ]
+
+
+def test_one_string_is_refused(model):
+    with pytest.raises(TypeError, match=r"pass \[sentence\]"):
+        model.generate("s1 s2")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_len": 3}, "max_len must be an option .* did you mean max_len_"),
+        ({"prefix_size": 3}, "prefix_size must be an option"),
+        ({"beam": 5}, "--beam must be 1"),
+        ({"drafter": "nat"}, "--drafter-path is required"),
+        ({"drafter": "ngrm"}, "Unknown drafter 'ngrm'"),
+        ({"tau": 1.0}, "--tau must be 0 with --beta 1"),
+        ({"dtype": "int8"}, "dtype must be one of float32"),
+        ({"bpe": "pieces"}, "bpe must be one of .*sentencepiece"),
+        ({"data": Path("no-such-folder")}, "data must be the folder .* got no-such-folder"),
+    ],
+)
+def test_bad_options_are_refused(verifier, data_bin, options, message):
+    with pytest.raises(ValueError, match=message):
+        fairseq_specdec.load(**{"verifier": verifier, "data": data_bin, **options})
+
+
+def test_missing_checkpoint_is_named(data_bin):
+    with pytest.raises(CheckpointError, match="no-such.pt"):
+        fairseq_specdec.load("no-such.pt", data_bin)
+
+
+def test_model_that_the_engine_cannot_run_is_refused(data_bin, tmp_path):
+    lstm = tiny.save_random(tmp_path / "lstm.pt", data_bin, arch="lstm_wiseman_iwslt_de_en")
+    with pytest.raises(UnsupportedModelError, match="must be fairseq's TransformerDecoder"):
+        fairseq_specdec.load(lstm, data_bin)
