@@ -56,7 +56,7 @@ def split_corpus(pairs: Iterator[Phrase], sizes: dict[str, int]) -> dict[str, li
     """
     seen: set[str] = set()
     splits: dict[str, list[Phrase]] = {}
-    with tqdm(total=sum(sizes.values()), desc="corpus", unit=" pairs", mininterval=1.0) as progress:
+    with tqdm(total=sum(sizes.values()), desc="corpus", unit=" pairs", mininterval=5.0) as progress:
         for name, size in sizes.items():
             rows: list[Phrase] = []
             while len(rows) < size:

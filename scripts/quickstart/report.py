@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Compare the decoded test sets of the quickstart in one table.
+
+    report.py --logs DIR --out report.json
+
+DIR holds one fairseq-generate log for each system, NAME.log, and for the systems of this package the statistics
+NAME.json that --spec-stats wrote. Systems that are not there are left out, except fairseq-greedy: it is the measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+logging.getLogger("fairseq").setLevel(logging.WARNING)  # its import names optional packages that nobody needs here
+
+from fairseq_specdec.config import OptionError  # noqa: E402
+from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log  # noqa: E402
+from fairseq_specdec.evaluation.scores import bleu  # noqa: E402
+
+BASELINE = "fairseq-greedy"
+# name of the log: what the table says, whether the output must be that of greedy decoding
+SYSTEMS = {
+    "fairseq-beam5": ("fairseq, beam 5", False),
+    BASELINE: ("fairseq, greedy", True),
+    "none": ("this package, no drafter", True),
+    "nat": ("this package, nat", True),
+    "nat-beta3-tau1": ("nat, beta 3, tau 1 *", False),
+}
+NOTE = "* relaxed acceptance: another system than greedy decoding, its output may differ."
+_SECONDS = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system; ``identical`` and ``speedup`` are against fairseq's greedy decoding.
+
+    ``acceptance_length`` is tokens a verifier pass, the correction or bonus token counted; None for beam search.
+    """
+
+    system: str
+    bleu: float
+    signature: str
+    acceptance_length: float | None
+    seconds: float
+    speedup: float
+    identical: float
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one log says: the sentences, the seconds fairseq spent generating, tokens a round."""
+
+    sentences: list[GeneratedSentence]
+    seconds: float
+    acceptance_length: float | None
+
+
+def join_pieces(text: str) -> str:
+    """Turn SentencePiece pieces into text."""
+    return text.replace(" ", "").replace("\u2581", " ").strip()
+
+
+def read_run(folder: Path, name: str) -> Run:
+    """Read the log and the statistics of one system.
+
+    Raises:
+        OptionError: the log is cut short or does not say how long generation took.
+    """
+    path = folder / f"{name}.log"
+    sentences = read_generate_log([path], "--logs").sentences
+    found = _SECONDS.search(path.read_text("utf-8"))
+    if found is None:
+        raise OptionError([f"--logs must hold whole logs, got {path} without its 'Translated ...' line: decode again."])
+    stats = folder / f"{name}.json"
+    if stats.exists():
+        length = json.loads(stats.read_text("utf-8"))["acceptance_length"]
+    else:
+        length = 1.0 if name == BASELINE else None
+    return Run(sentences, float(found[1]), length)
+
+
+def compare(runs: dict[str, Run]) -> list[Row]:
+    """Score each run and compare it with the run ``BASELINE``."""
+    greedy = runs[BASELINE]
+    rows = []
+    for name, run in runs.items():
+        hypotheses = [join_pieces(sentence.hypothesis or "") for sentence in run.sentences]
+        references = [join_pieces(sentence.target or "") for sentence in run.sentences]
+        score = bleu(hypotheses, [references])
+        pairs = zip(run.sentences, greedy.sentences, strict=True)
+        same = sum(ours.hypothesis == theirs.hypothesis for ours, theirs in pairs)
+        rows.append(
+            Row(
+                system=name,
+                bleu=float(score["bleu"]),
+                signature=str(score["signature"]),
+                acceptance_length=run.acceptance_length,
+                seconds=run.seconds,
+                speedup=greedy.seconds / max(run.seconds, 1e-9),
+                identical=same / len(run.sentences),
+                exact=SYSTEMS[name][1],
+            )
+        )
+    return rows
+
+
+def table(rows: list[Row]) -> str:
+    """Lay the rows out as text."""
+    head = f"{'system':<26}{'BLEU':>7}{'tokens/round':>14}{'seconds':>9}{'speed-up':>10}{'identical':>11}"
+    lines = [head, "-" * len(head)]
+    for row in rows:
+        label = SYSTEMS[row.system][0]
+        length = "-" if row.acceptance_length is None else f"{row.acceptance_length:.2f}"
+        lines.append(
+            f"{label:<26}{row.bleu:>7.1f}{length:>14}{row.seconds:>9.1f}"
+            f"{row.speedup:>9.2f}x{100 * row.identical:>10.1f}%"
+        )
+    return "\n".join([*lines, NOTE] if any(row.system == "nat-beta3-tau1" for row in rows) else lines)
+
+
+def main() -> None:
+    """Parse the command line, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--logs", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path)
+    args = parser.parse_args()
+    try:
+        names = [name for name in SYSTEMS if name == BASELINE or (args.logs / f"{name}.log").exists()]
+        runs = {name: read_run(args.logs, name) for name in names}
+    except OptionError as error:
+        sys.exit("\n".join(f"report.py: error: {reason}" for reason in error.reasons))
+    rows = compare(runs)
+    sentences = len(runs[BASELINE].sentences)
+    report = {"sentences": sentences, "cpus": os.cpu_count(), "rows": [asdict(row) for row in rows]}
+    part = args.out.with_name(args.out.name + ".part")
+    part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    part.rename(args.out)
+    print(f"\n{sentences} test sentences, one at a time, {os.cpu_count()} CPU threads; seconds of generation alone\n")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
