@@ -1,0 +1,90 @@
+"""Repairs of fairseq's data and option handling."""
+
+import ast
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+_LITERAL_NODES = (
+    *(ast.Expression, ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Load, ast.UnaryOp, ast.UAdd, ast.USub),
+    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div),
+)
+
+
+def keep_last_batch() -> None:
+    """Make ``batch_by_size`` return every sentence, as in fairseq 0.12.2.
+
+    Later versions drop the last batch when its size is no multiple of ``--required-batch-size-multiple`` (default 8):
+    the longest sentences are then neither decoded nor validated, and a set of 5 sentences gives nothing.
+    """
+    from fairseq.data import data_utils
+
+    if _loses_sentences(data_utils.batch_by_size):
+        data_utils.batch_by_size = _with_last_batch(data_utils.batch_by_size)
+
+
+def _loses_sentences(batch_by_size: Callable[..., list[Any]]) -> bool:
+    """Try three sentences with a required multiple of two."""
+    three = np.arange(3, dtype=np.int64)
+    batches = batch_by_size(three, None, num_tokens_vec=np.ones_like(three), required_batch_size_multiple=2)
+    return sum(map(len, batches)) < len(three)
+
+
+def _with_last_batch(batch_by_size: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Wrap ``batch_by_size``: batches are consecutive runs of the indices, so what is missing is one run at the end."""
+
+    @functools.wraps(batch_by_size)
+    def complete(indices: Iterable[int], *args: Any, **kwargs: Any) -> list[Any]:
+        if not isinstance(indices, np.ndarray):
+            indices = np.fromiter(indices, dtype=np.int64, count=-1)
+        if len(indices) == 0:  # looking for a last batch to drop, fairseq fails here
+            return []
+        batches = batch_by_size(indices, *args, **kwargs)
+        kept = sum(map(len, batches))
+        return batches if kept == len(indices) else [*batches, indices[kept:]]
+
+    return complete
+
+
+def leave_encoder_fast_path() -> None:
+    """Make the encoder layers of 0.12.2 compute step by step, as those of every other version do.
+
+    Their fast path calls a private function of torch that has asked for one more argument since torch 2.0: decoding
+    a batch with padding fails. Where it works, its results differ in the last bits.
+    """
+    from fairseq.modules.transformer_layer import TransformerEncoderLayerBase
+
+    if "_load_from_state_dict" in vars(TransformerEncoderLayerBase):  # there, only to fill in the fast path's weights
+        TransformerEncoderLayerBase.can_use_fastpath = property(lambda layer: False, lambda layer, value: None)
+
+
+def read_options_as_literals() -> None:
+    """Read list, dict and bool options as literals with arithmetic, such as ``[3] * 2 + [7]``; names are refused.
+
+    fairseq passes such options to ``eval`` when it builds a model, and in generation they come from the checkpoint:
+    reading the file safely would be in vain.
+    """
+    from fairseq import utils
+
+    utils.eval = evaluate_literal  # in that module, hides the builtin from eval_str_list, eval_str_dict and eval_bool
+
+
+def evaluate_literal(text: str) -> Any:
+    """Return the value of a Python literal, in which + - * / may be used.
+
+    Raises:
+        TypeError: not a string (what ``eval`` raises, and ``eval_bool`` expects).
+        ValueError: it has names, calls, attributes or anything else that is not a literal.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"an option to evaluate must be a string, got {type(text).__name__}")
+    tree = ast.parse(text.strip(), mode="eval")
+    for node in ast.walk(tree):
+        if not isinstance(node, _LITERAL_NODES):
+            raise ValueError(
+                f"Option value {text!r} must be a literal such as [10000, 20000], but has a {type(node).__name__}: "
+                "write the value out."
+            )
+    return eval(compile(tree, "<option>", "eval"), {"__builtins__": {}})
