@@ -161,10 +161,11 @@ class DecodeState:
         new = torch.where(columns < verdict.n_accepted[:, None], new, next_token)
         is_eos = new.eq(self.limits.eos)
         until_eos = torch.where(is_eos, columns, self.block_size + 1).amin(1) + 1  # [B]
-        kept = torch.minimum(verdict.n_accepted + 1, until_eos).masked_fill(self.finished, 0)
-        ended = until_eos <= kept
+        room = self.limits.max_len + 2 - self.lengths  # an eos is forced in time, unless all scores are NaN
+        kept = torch.minimum(torch.minimum(verdict.n_accepted + 1, until_eos), room).masked_fill(self.finished, 0)
+        ended = (until_eos <= kept) | (room <= kept)
         self.tally.add_round(~self.finished, kept, draft, verdict)
-        where = self.lengths[:, None] + columns  # [B, K + 1]; a finished row writes past its length, where nothing counts
+        where = self.lengths[:, None] + columns  # [B, K + 1]; in a finished row this is past its length
         self.tokens.scatter_(1, where, new)
         self.scores.scatter_(1, where, lprobs.gather(-1, new[..., None]).squeeze(-1))
         self.lengths += kept

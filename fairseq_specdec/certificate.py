@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from fairseq_specdec.rules import Limits, constrain
 
 NEAR_TIE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}
+LARGEST = torch.finfo(torch.float32).max  # stands for infinity, which JSON does not have
 _MAX_SCORES = 2**26  # scores held at a time: bounds memory, not the result
 
 
@@ -29,7 +30,7 @@ class Certificate:
         exact: the token is the arg-max of its position.
         near_tie: its gap to the arg-max is under the bound for the precision.
         wrong: all others.
-        largest_gap: greatest gap seen, in log-probability.
+        largest_gap: greatest gap seen, in log-probability; LARGEST when a token could not have been chosen at all.
     """
 
     tokens: int = 0
@@ -50,10 +51,22 @@ class Certificate:
         """Return the counts for the statistics JSON."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        """Say the counts in one line."""
+        return (
+            f"{self.tokens} tokens, {self.exact} exact, {self.near_tie} near ties, {self.wrong} wrong, "
+            f"largest gap {self.largest_gap:.2e}"
+        )
+
 
 @torch.no_grad()
 def certify(
-    models: list[nn.Module], encoded: list[Any], tokens: Tensor, lengths: Tensor, limits: Limits, temperature: float = 1.0
+    models: list[nn.Module],
+    encoded: list[Any],
+    tokens: Tensor,
+    lengths: Tensor,
+    limits: Limits,
+    temperature: float = 1.0,
 ) -> Certificate:
     """Check every token of a batch.
 
@@ -80,7 +93,7 @@ def certify(
         exact = score.argmax(-1).eq(target) & real
         bound = NEAR_TIE[models[0].decoder.embed_tokens.weight.dtype]
         near = ~exact & real & (gap < bound)
-        largest = gap.masked_fill(~real, 0.0).nan_to_num(nan=math.inf).amax()
+        largest = gap.masked_fill(~real, 0.0).nan_to_num(nan=LARGEST, posinf=LARGEST).amax()
         counts = [int(mask.sum()) for mask in (real, exact, near)]
         total.add(Certificate(*counts, wrong=counts[0] - counts[1] - counts[2], largest_gap=float(largest)))
     return total

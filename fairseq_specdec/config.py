@@ -56,16 +56,16 @@ class SpecConfig:
         reasons = []
         if self.block_size is not None and not 1 <= self.block_size <= MAX_BLOCK_SIZE:
             reasons.append(
-                f"--block-size must be in 1..{MAX_BLOCK_SIZE}, got {self.block_size}: leave it out for the drafter's own."
+                f"--block-size must be in 1..{MAX_BLOCK_SIZE}, got {self.block_size}: leave it out for the default."
             )
         if self.beta < 1:
             reasons.append(f"--beta must be at least 1, got {self.beta}: pass --beta 1 for exact decoding.")
         if not (math.isfinite(self.tau) and self.tau >= 0):
-            reasons.append(f"--tau must be a finite number of at least 0, got {self.tau}: pass --tau 0 for exact decoding.")
+            reasons.append(f"--tau must be finite and at least 0, got {self.tau}: pass --tau 0 for exact decoding.")
         elif self.beta == 1 and self.tau > 0:
-            reasons.append(f"--tau must be 0 with --beta 1 (exact decoding), got {self.tau}: pass --beta 3 or leave --tau out.")
+            reasons.append(f"--tau must be 0 with --beta 1 (exact), got {self.tau}: pass --beta 3 or leave --tau out.")
         if self.certify and self.beta > 1:
-            reasons.append(f"--certify checks exact decoding and needs --beta 1, got --beta {self.beta}: leave one of them out.")
+            reasons.append(f"--certify needs --beta 1 (exact decoding), got {self.beta}: leave one of the two out.")
         return reasons
 
     def _bad_files(self, needs_weights: bool) -> list[str]:
@@ -76,8 +76,9 @@ class SpecConfig:
             reasons.append(f"--drafter-path must be an existing file, got {self.drafter_path}: check the path.")
         elif self.drafter_path and not needs_weights:
             reasons.append(
-                f"--drafter-path is refused by --drafter {self.drafter}, which has no weights: leave it out or pass --drafter nat."
+                f"--drafter-path is refused by --drafter {self.drafter}, which has no weights, "
+                f"got {self.drafter_path}: leave it out or pass --drafter nat."
             )
         if self.spec_stats and not Path(self.spec_stats).absolute().parent.is_dir():
-            reasons.append(f"--spec-stats must be in an existing folder, got {self.spec_stats}: create the folder first.")
+            reasons.append(f"--spec-stats must be in an existing folder, got {self.spec_stats}: create it first.")
         return reasons

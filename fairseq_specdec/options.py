@@ -60,10 +60,10 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("constraints", bool, "--constraints (lexical constraints) is not supported: leave it out"),
     ("prefix_allowed_tokens_fn", bool, "prefix_allowed_tokens_fn is not supported: leave it out"),
     ("lm_path", bool, "--lm-path (language model fusion) is not supported: leave it out"),
-    ("retain_dropout", bool, "--retain-dropout is not supported: a draft cannot be verified by random scores; leave it out"),
+    ("retain_dropout", bool, "--retain-dropout is not supported: random scores verify nothing; leave it out"),
     ("no_repeat_ngram_size", lambda v: v > 0, "--no-repeat-ngram-size is not supported yet: leave it out"),
     ("print_alignment", bool, "--print-alignment is not supported yet: leave it out"),
-    ("replace_unk", lambda v: v is not None, "--replace-unk needs alignments, which are not supported yet: leave it out"),
+    ("replace_unk", lambda v: v is not None, "--replace-unk needs alignments, not supported yet: leave it out"),
     ("print_step", bool, "--print-step is for iterative refinement models: leave it out"),
     ("retain_iter_history", bool, "--retain-iter-history is for iterative refinement models: leave it out"),
 )  # fmt: skip

@@ -79,7 +79,8 @@ class NatDrafter:
         k, lengths = self.block_size, state.lengths - 1  # the initial eos is no part of the drafter's input
         if not self._can_draft:
             return DraftBlock(state.tokens[:, :1].expand(-1, k), torch.zeros_like(lengths))
-        logits = self._decoder.forward(state.tokens[:, 1 : state.max_length], lengths.clamp(max=state.max_length - 1), k)
+        prefix = state.tokens[:, 1 : state.max_length]
+        logits = self._decoder.forward(prefix, lengths.clamp(max=prefix.size(1)), k)
         room = self._decoder.max_positions
         usable = torch.full_like(lengths, k) if room is None else (room - lengths).clamp(0, k)
         return DraftBlock(logits.argmax(-1), usable)

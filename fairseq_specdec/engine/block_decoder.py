@@ -92,7 +92,8 @@ class BlockDecoder:
                 query, key, value = (split_heads(part, heads) for part in qkv.chunk(3, dim=-1))
                 return attend(query, key, value, mask[:, None, None])
 
-            x = decoder_layer(x + positions, layer, self_attend, self._source.read(i), self._source.mask)
+            x = x + positions if i else x  # every layer sees the positions anew; the embedding has them already
+            x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
         block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
         return w.project(x.gather(1, block[..., None].expand(-1, -1, x.size(-1))))
 

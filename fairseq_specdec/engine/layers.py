@@ -22,7 +22,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
 
     Args:
         query: [B, H, N, D].
-        key, value: [B, H, S, D].
+        key: [B, H, S, D].
+        value: [B, H, S, D].
         mask: broadcast to [B, H, N, S], 0 or -inf, or None.
 
     Returns:

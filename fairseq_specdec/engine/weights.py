@@ -210,7 +210,7 @@ def why_unsupported(decoder: Any) -> list[str]:
     if getattr(decoder, "adaptive_softmax", None) is not None:
         reasons.append("it has an adaptive softmax (--adaptive-softmax-cutoff)")
     elif not isinstance(decoder.output_projection, nn.Linear):
-        reasons.append(f"its output projection must be a linear layer, but is {type(decoder.output_projection).__name__}")
+        reasons.append(f"its output projection must be linear, but is {type(decoder.output_projection).__name__}")
     if not isinstance(decoder.embed_tokens, nn.Embedding):
         reasons.append(f"its input embedding must be a table, but is {type(decoder.embed_tokens).__name__}")
     if getattr(decoder, "cross_self_attention", False):

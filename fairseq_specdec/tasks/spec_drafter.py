@@ -5,17 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 import torch
+from fairseq import checkpoint_utils
 from fairseq.criterions import FairseqCriterion
 from fairseq.data import Dictionary
+from fairseq.logging import metrics
 from fairseq.optim import FairseqOptimizer
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 
 from fairseq_specdec.config import MAX_BLOCK_SIZE
+from fairseq_specdec.engine.weights import UnsupportedModelError, why_unsupported
 from fairseq_specdec.models.load import digest
 from fairseq_specdec.training.init import init_from_verifier
 from fairseq_specdec.training.masking import mask_sample, validation_uniform
+from fairseq_specdec.training.validation import AcceptanceMeter
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +31,13 @@ class SpecDrafterTaskConfig(TranslationConfig):
     block_size: int = field(default=25, metadata={"help": f"K, tokens drafted in one pass, 1 to {MAX_BLOCK_SIZE}"})
     init_from_verifier: Optional[str] = field(
         default=None, metadata={"help": "checkpoint of the verifier whose weights the drafter starts from"}
+    )
+    verifier: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "checkpoint of the verifier against which validation measures the acceptance length "
+            "(default: that of --init-from-verifier)"
+        },
     )
 
 
@@ -53,6 +64,7 @@ class SpecDrafterTask(TranslationTask):
             )
         self.block_size = cfg.block_size
         self.verifier: Optional[nn.Module] = None
+        self.acceptance: Optional[AcceptanceMeter] = None
         # Lets decoding tell a drafter of other dictionaries from one of the verifier's.
         self.dictionaries = {"source": digest(src_dict), "target": digest(tgt_dict)}
         self.state.merge_state_dict({"dictionaries": self.dictionaries})
@@ -73,8 +85,16 @@ class SpecDrafterTask(TranslationTask):
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
         """Build the drafter, started from the verifier's weights where that is asked for."""
         model = super().build_model(cfg, from_checkpoint)
-        if self.cfg.init_from_verifier and not from_checkpoint:
+        if from_checkpoint:
+            return model
+        if self.cfg.init_from_verifier:
             init_from_verifier(model, self.cfg.init_from_verifier)
+        path = self.cfg.verifier or self.cfg.init_from_verifier
+        if path:
+            (self.verifier,), _ = checkpoint_utils.load_model_ensemble([path], {"data": self.cfg.data}, task=self)
+            why_not = why_unsupported(self.verifier.decoder)
+            if why_not:
+                raise UnsupportedModelError(why_not)
         return model
 
     def build_generator(self, models: list[nn.Module], args: Any, *others: Any, **extra: Any) -> Any:
@@ -106,9 +126,25 @@ class SpecDrafterTask(TranslationTask):
     def valid_step(
         self, sample: dict[str, Any], model: nn.Module, criterion: FairseqCriterion
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        """Compute the loss on cuts that depend on the sentence's id alone."""
+        """Compute the loss on cuts that depend on the sentence's id alone, and count what the verifier accepts."""
         masked = self.masked(sample, validation_uniform(sample["id"]))
-        return super().valid_step(masked, model, criterion)
+        loss, sample_size, log = super().valid_step(masked, model, criterion)
+        if self.acceptance is not None:
+            log.update(self.acceptance.measure(sample))
+        return loss, sample_size, log
+
+    def begin_valid_epoch(self, epoch: int, model: nn.Module) -> None:
+        """Take the drafter's weights as they are now for measuring the acceptance length."""
+        super().begin_valid_epoch(epoch, model)
+        if self.verifier is not None:
+            self.acceptance = AcceptanceMeter(self.verifier, model, self.target_dictionary, self.block_size)
+
+    def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: FairseqCriterion) -> None:
+        """Add the acceptance length (--best-checkpoint-metric acceptance_length) to what the criterion logs."""
+        super().reduce_metrics(logging_outputs, criterion)
+        tokens, rounds = (sum(log.get(key, 0) for log in logging_outputs) for key in ("accepted_tokens", "rounds"))
+        if rounds > 0:
+            metrics.log_scalar("acceptance_length", tokens / rounds, rounds, round=3)
 
     def masked(self, sample: dict[str, Any], uniform: Tensor) -> dict[str, Any]:
         """Return the batch with masked decoder input; uniform [B] float in [0, 1) says where each row is cut."""

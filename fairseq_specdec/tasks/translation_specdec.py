@@ -6,7 +6,7 @@ import os
 import sys
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
@@ -37,9 +37,7 @@ class TranslationSpecDecConfig(TranslationConfig):
     beta: int = field(
         default=1, metadata={"help": "accept a draft token ranked in the verifier's top BETA; 1 is exact"}
     )
-    tau: float = field(
-        default=0.0, metadata={"help": "and at most TAU below the verifier's best log-probability"}
-    )
+    tau: float = field(default=0.0, metadata={"help": "and at most TAU below the verifier's best log-probability"})
     spec_stats: Optional[str] = field(default=None, metadata={"help": "write statistics to this JSON file"})
     certify: bool = field(
         default=False, metadata={"help": "re-score every output with stock modules; exit status 1 if a token is wrong"}
@@ -65,10 +63,10 @@ class TranslationSpecDecTask(TranslationTask):
 
     def build_generator(
         self,
-        models: List[nn.Module],
+        models: list[nn.Module],
         args: Any,
         seq_gen_cls: Any = None,
-        extra_gen_cls_kwargs: Optional[Dict[str, Any]] = None,
+        extra_gen_cls_kwargs: Optional[dict[str, Any]] = None,
         prefix_allowed_tokens_fn: Any = None,
     ) -> Any:
         """Return the speculative generator; with --score-reference fairseq's own scorer.
@@ -84,7 +82,7 @@ class TranslationSpecDecTask(TranslationTask):
         _report_when_done(generator)
         return generator
 
-    def build_spec_generator(self, models: List[nn.Module], args: Any, fused_lm: bool = False) -> SpecGenerator:
+    def build_spec_generator(self, models: list[nn.Module], args: Any, fused_lm: bool = False) -> SpecGenerator:
         """Return the speculative generator; nothing is reported when its life ends.
 
         Args:

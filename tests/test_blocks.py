@@ -1,0 +1,91 @@
+import torch
+
+from fairseq_specdec.blocks import DecodeState, DraftBlock, Verdict
+from fairseq_specdec.rules import Limits
+
+EOS = 2
+LIMITS = Limits(pad=1, unk=3, eos=EOS, max_len=20)
+
+
+def state_of(n_rows, block_size=3):
+    return DecodeState(LIMITS, torch.full((n_rows,), EOS), block_size)
+
+
+def commit(state, drafts, accepted, following):
+    tokens = torch.tensor(drafts)
+    draft = DraftBlock(tokens, torch.full((tokens.size(0),), tokens.size(1)))
+    lprobs = -torch.arange(10.0).expand(tokens.size(0), tokens.size(1) + 1, 10)
+    return state.commit(draft, Verdict(torch.tensor(accepted), torch.tensor(following)), lprobs).tolist()
+
+
+def outputs(state):
+    tokens, scores, lengths = state.result()
+    return [row[1:n].tolist() for row, n in zip(tokens, lengths.tolist(), strict=True)]
+
+
+def test_each_row_advances_by_its_own_number_of_tokens():
+    state = state_of(3)
+    assert commit(state, [[4, 5, 6]] * 3, [0, 2, 3], [7, 8, 9]) == [1, 3, 4]
+    assert outputs(state) == [[7], [4, 5, 8], [4, 5, 6, 9]]
+
+
+def test_the_output_is_cut_behind_an_eos_inside_the_draft():
+    state = state_of(1)
+    assert commit(state, [[4, EOS, 6]], [3], [7]) == [2]
+    assert outputs(state) == [[4, EOS]]
+    assert state.all_finished()
+
+
+def test_an_eos_that_was_not_accepted_ends_nothing():
+    state = state_of(1)
+    assert commit(state, [[4, EOS, 6]], [1], [7]) == [2]
+    assert outputs(state) == [[4, 7]]
+    assert not state.all_finished()
+
+
+def test_a_finished_row_stays_as_it_is():
+    state = state_of(2)
+    commit(state, [[4, 5, 6]] * 2, [0, 0], [EOS, 7])
+    assert commit(state, [[8, 8, 8]] * 2, [3, 3], [9, 9]) == [0, 4]
+    assert outputs(state) == [[EOS], [7, 8, 8, 8, 9]]
+
+
+def test_a_rejected_tail_is_overwritten_by_the_next_block():
+    state = state_of(1)
+    commit(state, [[4, 5, 6]], [1], [7])
+    commit(state, [[8, 9, 9]], [0], [5])
+    assert outputs(state) == [[4, 7, 5]]
+
+
+def test_dropped_rows_come_back_in_their_place():
+    state = state_of(3)
+    commit(state, [[4, 5, 6]] * 3, [0, 1, 0], [7, EOS, 8])
+    assert not state.all_finished()
+    rows = state.rows_to_keep()
+    assert rows.tolist() == [0, 2]
+    state.select_rows(rows)
+    commit(state, [[9, 9, 9]] * 2, [1, 0], [EOS, EOS])
+    assert outputs(state) == [[7, 9, EOS], [4, EOS], [8, EOS]]
+
+
+def test_scores_follow_their_tokens():
+    state = state_of(1)
+    commit(state, [[4, 5, 6]], [2], [7])
+    _, scores, lengths = state.result()
+    assert scores[0, 1 : lengths[0]].tolist() == [-4.0, -5.0, -7.0]
+
+
+def test_steps_number_the_tokens_that_are_predicted():
+    state = state_of(2)
+    assert state.steps().tolist() == [[0, 1, 2, 3]] * 2
+    commit(state, [[4, 5, 6]] * 2, [0, 2], [7, 7])
+    assert state.steps().tolist() == [[1, 2, 3, 4], [3, 4, 5, 6]]
+
+
+def test_the_tally_counts_rounds_drafts_and_accepted_tokens_of_open_rows():
+    state = state_of(2)
+    commit(state, [[4, 5, 6], [4, EOS, 6]], [1, 3], [7, 7])
+    commit(state, [[4, 5, 6]] * 2, [3, 3], [7, 7])
+    assert state.tally.kept.tolist() == [0, 0, 2, 0, 1]
+    assert state.tally.drafted.item() == 9
+    assert state.tally.accepted.item() == 1 + 2 + 3

@@ -1,0 +1,166 @@
+"""The oracle test: whatever the drafter says, the output is that of fairseq's generator with beam 1."""
+
+from argparse import Namespace
+
+import pytest
+import torch
+from fairseq import checkpoint_utils
+
+from fairseq_specdec.blocks import DraftBlock
+from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.drafters.none import NoDrafter
+from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.stats import SpecStats
+from tests import tiny
+
+OPTIONS = {
+    "defaults": {},
+    "max_len_b 4": {"max_len_b": 4},
+    "max_len_a 0.5": {"max_len_a": 0.5, "max_len_b": 1},
+    "min_len 9": {"min_len": 9},
+    "min_len 0": {"min_len": 0},
+    "prefix_size 3": {"prefix_size": 3, "min_len": 6},
+    "unkpen": {"unkpen": -3.0},
+    "temperature 0.7, lenpen 0.5": {"temperature": 0.7, "lenpen": 0.5},
+    "match_source_len": {"match_source_len": True},
+    "unnormalized": {"unnormalized": True},
+}
+
+
+class Scripted(NoDrafter):
+    """Drafts from the expected output: right, wrong, mixed at random, or nothing."""
+
+    def __init__(self, kind, block_size):
+        self.kind, self.block_size, self.expected = kind, block_size, None
+
+    def start(self, source):
+        self.rows = torch.arange(source.tokens.size(0))
+
+    def select_rows(self, rows):
+        self.rows = self.rows[rows]
+
+    def propose(self, state):
+        where = state.lengths[:, None] - 1 + torch.arange(self.block_size)
+        right = self.expected[self.rows].gather(1, where.clamp(max=self.expected.size(1) - 1))
+        wrong = (right + 1) % 7
+        lengths = torch.full_like(state.lengths, self.block_size)
+        if self.kind == "right":
+            return DraftBlock(right, lengths)
+        if self.kind == "wrong":
+            return DraftBlock(wrong, lengths)
+        if self.kind == "empty":
+            return DraftBlock(right, torch.zeros_like(lengths))
+        mixed = torch.where(torch.rand(right.shape) < 0.2, wrong, right)
+        return DraftBlock(mixed, torch.randint_like(lengths, 0, self.block_size + 1))
+
+
+@pytest.fixture(scope="module")
+def setting(data_bin, verifier):
+    models, cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(verifier)], {"data": str(data_bin)})
+    task.load_dataset("test")
+    return models, task
+
+
+def batches(task, size, count=24):
+    data = task.dataset("test")
+    for begin in range(0, count, size):
+        yield data.collater([data[i] for i in range(begin, min(begin + size, count))])
+
+
+def ours(models, task, drafter, options):
+    stats = SpecStats(SpecConfig(certify=True), drafter.block_size)
+    return SpecGenerator(models, task.target_dictionary, drafter, GenerationOptions.from_args(options), stats)
+
+
+def assert_same(expected, found):
+    for (a,), (b,) in zip(expected, found, strict=True):
+        assert a["tokens"].tolist() == b["tokens"].tolist()
+        torch.testing.assert_close(a["score"], b["score"], rtol=0, atol=1e-4)
+        torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
+
+
+def compare(models, task, drafter, size, options):
+    """Decode with both; return our statistics."""
+    args = Namespace(beam=1, **options)
+    stock, generator = task.build_generator(models, args), ours(models, task, drafter, args)
+    for sample in batches(task, size):
+        prefix = sample["target"][:, : args.prefix_size] if "prefix_size" in options else None
+        expected = stock.generate(models, sample, prefix_tokens=prefix)
+        rows = [row[0]["tokens"] for row in expected]
+        drafter.expected = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=1)
+        assert_same(expected, generator.generate(models, sample, prefix_tokens=prefix))
+    certificate = generator.stats.certificate
+    assert certificate["wrong"] == 0
+    assert certificate["tokens"] == generator.stats.tokens
+    return generator.stats
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+@pytest.mark.parametrize("block_size", [1, 4, 25])
+@pytest.mark.parametrize("kind", ["right", "wrong", "random", "empty"])
+def test_no_draft_changes_the_output(setting, kind, block_size, size):
+    torch.manual_seed(0)
+    stats = compare(*setting, Scripted(kind, block_size), size, {})
+    if kind == "right":
+        assert stats.acceptance_length > 0.6 * min(block_size + 1, stats.tokens / stats.sentences)
+    elif kind == "empty":
+        assert stats.acceptance_length == 1.0
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+@pytest.mark.parametrize("kind", ["none", "random"])
+def test_every_generation_option_is_honoured_as_by_fairseq(setting, kind, options):
+    torch.manual_seed(0)
+    compare(*setting, NoDrafter() if kind == "none" else Scripted(kind, 4), 5, options)
+
+
+def test_an_ensemble_averages_probabilities(setting, data_bin, tmp_path):
+    models, task = setting
+    second = tiny.save_verifier(tmp_path / "second.pt", data_bin, seed=2)
+    more, _ = checkpoint_utils.load_model_ensemble([str(second)], {"data": str(data_bin)}, task)
+    torch.manual_seed(0)
+    compare([*models, *more], task, Scripted("random", 4), 5, {})
+
+
+def test_a_bos_token_starts_the_output_as_in_fairseq(setting):
+    models, task = setting
+    sample = next(batches(task, 8))
+    stock = task.build_generator(models, Namespace(beam=1))
+    generator = ours(models, task, NoDrafter(), Namespace())
+    assert_same(stock.generate(models, sample, bos_token=5), generator.generate(models, sample, bos_token=5))
+
+
+def test_results_do_not_depend_on_who_shares_the_batch(setting):
+    models, task = setting
+    data = task.dataset("test")
+    generator = ours(models, task, NoDrafter(), Namespace())
+    together = generator.generate(models, data.collater([data[i] for i in range(8)]))
+    order = {int(i): row for i, row in zip(data.collater([data[i] for i in range(8)])["id"], together, strict=True)}
+    for i in range(8):
+        assert_same([order[i]], generator.generate(models, data.collater([data[i]])))
+
+
+def test_nan_weights_give_an_error_that_says_so(setting):
+    import copy
+
+    models, task = setting
+    broken = copy.deepcopy(models[0])
+    broken.decoder.layers[0].fc1.weight.data.fill_(float("nan"))
+    generator = ours([broken], task, NoDrafter(), Namespace(max_len_b=5))
+    with pytest.raises(ValueError, match="hold NaN or infinite values; check the checkpoint given by --path"):
+        generator.generate([broken], next(batches(task, 2)))
+
+
+def test_weights_changed_by_training_are_read_again(setting):
+    import copy
+
+    models, task = setting
+    model = copy.deepcopy(models[0])
+    sample = next(batches(task, 4))
+    generator = ours([model], task, NoDrafter(), Namespace(max_len_b=8))
+    generator.generate([model], sample)
+    model.decoder.layers[0].fc1.weight.data.mul_(-1)
+    generator.weights_changed()
+    expected = task.build_generator([model], Namespace(beam=1, max_len_b=8)).generate([model], sample)
+    assert_same(expected, generator.generate([model], sample))
