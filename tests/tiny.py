@@ -18,6 +18,7 @@ import torch
 from fairseq import options, tasks, utils
 from fairseq.data import Dictionary, data_utils, indexed_dataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq_cli import generate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
@@ -198,7 +199,7 @@ def save_checkpoint(path: Path, model: nn.Module, cfg: Any, *, as_args: bool = F
         "model": model.state_dict(),
         "criterion": None,
         "optimizer_history": [history],
-        "task_state": {},
+        "task_state": tasks.setup_task(cfg.task).state_dict(),
         "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}, "val_loss": None},
         "last_optimizer_state": None,
     }
@@ -268,3 +269,21 @@ def read_hypotheses(generator: Any, models: list[nn.Module], task: Any, batch_si
         hypotheses = task.inference_step(generator, models, sample)
         found += [(int(i), row[0]) for i, row in zip(sample["id"], hypotheses, strict=True)]
     return sorted(found, key=lambda pair: pair[0])
+
+
+def fairseq_generate(data: Path, path: Path | str, folder: Path, *arguments: str) -> Path:
+    """Run fairseq-generate greedily in this process, as its command would, with the stock task unless told otherwise.
+
+    Args:
+        data: data-bin folder.
+        path: checkpoint, or several with colons between.
+        folder: where to write.
+        *arguments: further options.
+
+    Returns:
+        the log: its S, T, H, D and P lines.
+    """
+    argv = [str(data), "--path", str(path), "--beam", "1", "--results-path", str(folder), *arguments]
+    generate.main(options.parse_args_and_arch(options.get_generation_parser(), argv))
+    (log,) = folder.glob("generate-*.txt")
+    return log
