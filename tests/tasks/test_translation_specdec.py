@@ -1,0 +1,273 @@
+"""The task as users meet it: fairseq's own commands with the options of design.md."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq import options
+from fairseq_cli import generate as fairseq_generate
+
+from fairseq_specdec.compat import CheckpointError
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.engine.weights import UnsupportedModelError
+from tests import tiny
+
+ROOT = Path(__file__).parents[2]
+SPEC = ("--task", "translation_specdec", "--beam", "1")
+STOCK = ("--task", "translation", "--beam", "1")
+
+
+def arguments(data, path, *extra):
+    return [str(data), "--user-dir", str(ROOT / "fairseq_specdec"), "--path", str(path), "--cpu", *map(str, extra)]
+
+
+def generate(folder, data, path, *extra):
+    """Run fairseq-generate in this process; return the S, T, H, D and P lines by their label."""
+    parser = options.get_generation_parser()
+    parser.add_argument("--arch")
+    argv = arguments(data, path, "--results-path", folder, "--no-progress-bar", *extra)
+    fairseq_generate.main(options.parse_args_and_arch(parser, argv))
+    lines = (Path(folder) / "generate-test.txt").read_text("utf-8").splitlines()
+    return dict(line.split("\t", 1) for line in lines if re.match(r"[STHDP]-\d+\t", line))
+
+
+def command(name, *argv, text=None):
+    """Run a fairseq command in a process of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-c", f"from fairseq_cli.{name} import cli_main; cli_main()", *map(str, argv)]
+    return subprocess.run(call, input=text, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300)
+
+
+def assert_same_lines(stock, ours):
+    assert stock.keys() == ours.keys()
+    for label, line in stock.items():
+        if label.startswith("P"):
+            pairs = zip(line.split(), ours[label].split(), strict=True)
+            assert all(abs(float(a) - float(b)) <= 2e-4 for a, b in pairs)
+        elif label[0] in "HD":
+            assert line.split("\t")[1] == ours[label].split("\t")[1]
+            assert abs(float(line.split("\t")[0]) - float(ours[label].split("\t")[0])) <= 2e-4
+        else:
+            assert line == ours[label]
+
+
+@pytest.fixture(scope="module")
+def drafter(data_bin):
+    """Checkpoint of an untrained drafter with a block of 6."""
+    model, cfg = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter", block_size=6)
+    return tiny.save_checkpoint(data_bin.parent / "drafter.pt", model, cfg)
+
+
+@pytest.fixture(scope="module")
+def stock(data_bin, verifier, tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("stock"), data_bin, verifier, *STOCK, "--batch-size", 8)
+
+
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_the_lines_of_fairseq_generate_come_out_the_same(stock, data_bin, verifier, drafter, tmp_path, size):
+    ours = generate(tmp_path / "none", data_bin, verifier, *SPEC, "--batch-size", size)
+    assert_same_lines(stock, ours)
+    nat = ("--drafter", "nat", "--drafter-path", drafter, "--block-size", 4)
+    assert_same_lines(stock, generate(tmp_path / "nat", data_bin, verifier, *SPEC, *nat, "--batch-size", size))
+
+
+def test_statistics_are_written_and_add_up(stock, data_bin, verifier, drafter, tmp_path):
+    out = tmp_path / "stats.json"
+    nat = ("--drafter", "nat", "--drafter-path", drafter, "--spec-stats", out, "--certify")
+    generate(tmp_path, data_bin, verifier, *SPEC, *nat)
+    stats = json.loads(out.read_text())
+    tokens = sum(len(line.split("\t")[1].split()) + 1 for label, line in stock.items() if label.startswith("H"))
+    assert (stats["drafter"], stats["block_size"], stats["beta"], stats["tau"]) == ("nat", 6, 1, 0.0)
+    assert (stats["device"], stats["dtype"], stats["torch"]) == ("cpu", "float32", torch.__version__)
+    assert (stats["sentences"], stats["tokens"]) == (tiny.SPLITS["test"], tokens)
+    assert stats["rounds"] == sum(stats["acceptance_histogram"])
+    assert tokens == sum(n * count for n, count in enumerate(stats["acceptance_histogram"], 1))
+    assert stats["acceptance_length"] == pytest.approx(tokens / stats["rounds"])
+    assert stats["drafted"] == 6 * stats["rounds"]
+    assert stats["rounds"] * 7 >= stats["tokens"] >= stats["accepted"]
+    parts = stats["seconds"]
+    assert parts["total"] == pytest.approx(
+        sum(parts[name] for name in ("encode", "draft", "verify", "other")), abs=1e-4
+    )
+    assert stats["certificate"]["tokens"] == tokens
+    assert stats["certificate"]["wrong"] == 0
+
+
+def test_relaxed_decoding_is_another_system_and_says_so(data_bin, verifier, drafter, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        nat = ("--drafter", "nat", "--drafter-path", drafter, "--beta", 28, "--tau", 50)
+        relaxed = generate(tmp_path, data_bin, verifier, *SPEC, *nat)
+    assert "relaxed (beta 28, tau 50: not the output of greedy decoding)" in caplog.text
+    assert len([label for label in relaxed if label.startswith("H")]) == tiny.SPLITS["test"]
+
+
+def test_shards_together_give_what_one_process_gives(stock, data_bin, verifier, tmp_path):
+    together = {}
+    for shard in range(3):
+        part = ("--num-shards", 3, "--shard-id", shard, "--batch-size", 4)
+        together |= generate(tmp_path / str(shard), data_bin, verifier, *SPEC, *part)
+    assert_same_lines(stock, together)
+
+
+def test_scoring_references_goes_to_fairseqs_scorer(data_bin, verifier, tmp_path):
+    expected = generate(tmp_path / "stock", data_bin, verifier, *STOCK, "--score-reference")
+    assert expected == generate(tmp_path / "ours", data_bin, verifier, *SPEC, "--score-reference")
+
+
+@pytest.mark.parametrize("count", [1, 5, 461, 1000])
+def test_as_many_sentences_come_out_as_went_in(data_bin, verifier, tmp_path, count):
+    many = tiny.make_data_bin(tmp_path / "bin", splits={"test": count}, longest=3)
+    for name, task in (("stock", STOCK), ("ours", SPEC)):
+        lines = generate(tmp_path / name, many, verifier, *task, "--max-len-b", 3)
+        assert sum(label.startswith("H") for label in lines) == count
+
+
+def test_half_precision_decodes_with_certificate(data_bin, verifier, tmp_path):
+    out = tmp_path / "stats.json"
+    generate(tmp_path, data_bin, verifier, *SPEC, "--fp16", "--certify", "--spec-stats", out)
+    stats = json.loads(out.read_text())
+    assert stats["dtype"] == "float16"
+    assert stats["certificate"]["wrong"] == 0
+
+
+def bad_option_cases(tmp_path, drafter):
+    nat = ("--drafter", "nat", "--drafter-path", drafter)
+    return {
+        "beam 5 is fairseq's default": (STOCK[:1] + ("translation_specdec",), "--beam must be 1 .* pass --beam 1"),
+        "unknown drafter": ((*SPEC, "--drafter", "nta"), "Unknown drafter 'nta'. Did you mean 'nat'"),
+        "no drafter path": ((*SPEC, "--drafter", "nat"), "--drafter-path is required by --drafter nat"),
+        "missing drafter": ((*SPEC, *nat[:3], tmp_path / "no.pt"), "--drafter-path must be an existing file"),
+        "path for none": ((*SPEC, "--drafter-path", drafter), "--drafter-path is refused by --drafter none"),
+        "block above the range": ((*SPEC, *nat, "--block-size", 65), r"--block-size must be in 1..64, got 65"),
+        "block above the trained": ((*SPEC, *nat, "--block-size", 7), r"trained for \(6\), got 7"),
+        "sampling": ((*SPEC, "--sampling"), "--sampling is not supported"),
+        "n-gram blocking": ((*SPEC, "--no-repeat-ngram-size", 3), "--no-repeat-ngram-size is not supported yet"),
+        "min-len above max-len": (
+            (*SPEC, "--min-len", 9, "--max-len-b", 5),
+            r"--min-len must not exceed .* \(5\), got 9",
+        ),
+    }
+
+
+@pytest.mark.parametrize("case", list(bad_option_cases(Path(), Path())))
+def test_options_that_cannot_be_honoured_are_refused(data_bin, verifier, drafter, tmp_path, case):
+    extra, message = bad_option_cases(tmp_path, drafter)[case]
+    with pytest.raises(ValueError, match=message) as error:
+        generate(tmp_path, data_bin, verifier, *extra)
+    assert isinstance(error.value, OptionError) or case == "unknown drafter"
+
+
+def test_an_unsupported_architecture_is_refused_with_its_reason(data_bin, tmp_path):
+    lstm = tiny.save_verifier(tmp_path / "lstm.pt", data_bin, arch="lstm")
+    with pytest.raises(
+        UnsupportedModelError, match="its decoder must be fairseq's TransformerDecoder, but is LSTMDecoder"
+    ):
+        generate(tmp_path, data_bin, lstm, *SPEC)
+
+
+def test_a_drafter_of_another_dictionary_is_refused(joined_data_bin, joined_verifier, drafter, tmp_path):
+    nat = ("--drafter", "nat", "--drafter-path", drafter)
+    with pytest.raises(OptionError, match="--drafter-path needs the verifier's source dictionary, got 32 and 64 types"):
+        generate(tmp_path, joined_data_bin, joined_verifier, *SPEC, *nat)
+
+
+def test_a_verifier_is_no_drafter(data_bin, verifier, tmp_path):
+    with pytest.raises(OptionError, match="--drafter-path must be a Spec-Drafter, got .* with arch 'transformer'"):
+        generate(tmp_path, data_bin, verifier, *SPEC, "--drafter", "nat", "--drafter-path", verifier)
+
+
+class Evil:
+    """Runs a command when it is unpickled freely."""
+
+    def __reduce__(self):
+        return os.system, ("touch unpickled",)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "unsafe"])
+def test_a_checkpoint_that_cannot_be_read_safely_is_refused(data_bin, verifier, tmp_path, damage, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bad.pt"
+    if damage == "truncated":
+        path.write_bytes(verifier.read_bytes()[:2000])
+    elif damage == "unsafe":
+        torch.save({"model": {}, "args": Evil()}, path)
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        generate(tmp_path / "out", data_bin, path, *SPEC)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def test_a_source_longer_than_the_models_positions_is_refused_or_skipped(data_bin, tmp_path):
+    short = tiny.save_verifier(tmp_path / "short.pt", data_bin, max_source_positions=8)
+    with pytest.raises(Exception, match="exceeds max allowed size|--skip-invalid-size-inputs-valid-test"):
+        generate(tmp_path / "a", data_bin, short, *SPEC, "--max-source-positions", 8)
+    skip = ("--max-source-positions", 8, "--skip-invalid-size-inputs-valid-test")
+    lines = generate(tmp_path / "b", data_bin, short, *SPEC, *skip)
+    kept = sum(label.startswith("H") for label in lines)
+    assert 0 < kept < tiny.SPLITS["test"]
+
+
+def test_errors_leave_the_process_with_status_1_and_the_message_last(data_bin, verifier):
+    done = command("generate", *arguments(data_bin, verifier, "--task", "translation_specdec"))
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("got 5 (fairseq's default): pass --beam 1.")
+
+
+WRONG = """
+import sys, fairseq_specdec
+from fairseq_specdec.decode import SpecDecoder
+decode = SpecDecoder.decode
+def corrupt(self, source, memory, limits, first):
+    state = decode(self, source, memory, limits, first)
+    state.tokens[:, 1] = (state.tokens[:, 1] + 1) % 20 + 4
+    return state
+SpecDecoder.decode = corrupt
+from fairseq_cli.generate import cli_main
+cli_main()
+"""
+
+
+def test_a_wrong_token_makes_the_certificate_fail_the_run(data_bin, verifier, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    out = tmp_path / "stats.json"
+    argv = arguments(data_bin, verifier, *SPEC, "--certify", "--spec-stats", out)
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG, *argv], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert json.loads(out.read_text())["certificate"]["wrong"] > 0
+    assert "Generate test with beam=1" in done.stdout  # all output is there
+
+
+def test_fairseq_interactive_takes_the_same_options_buffered_and_with_an_empty_line(data_bin, verifier, drafter):
+    text = (data_bin / "test.de").read_text("utf-8").splitlines()[:5]
+    lines = "\n".join([*text[:2], "", *text[2:]]) + "\n"
+    nat = ("--drafter", "nat", "--drafter-path", drafter)
+    outputs = []
+    for extra in (STOCK, (*SPEC, *nat, "--buffer-size", 3, "--batch-size", 3)):
+        where = ("--source-lang", tiny.SOURCE, "--target-lang", tiny.TARGET)
+        done = command("interactive", *arguments(data_bin, verifier, *extra, *where), text=lines)
+        assert done.returncode == 0, done.stderr
+        outputs.append([line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("H-")])
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) == 6
+
+
+def test_eval_bleu_in_fairseq_train_decodes_speculatively(data_bin, tmp_path):
+    sizes = ("embed-dim=16", "ffn-embed-dim=16", "layers=1", "attention-heads=2")
+    argv = [data_bin, "--user-dir", ROOT / "fairseq_specdec", "--cpu", "--arch", "transformer"]
+    argv += [f"--{side}-{size}" for side in ("encoder", "decoder") for size in sizes]
+    argv += ["--optimizer", "adam", "--lr", "0.01", "--max-tokens", 500, "--max-epoch", 2, "--num-workers", 0]
+    argv += ["--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 20}', "--best-checkpoint-metric", "bleu"]
+    argv += ["--maximize-best-checkpoint-metric", "--log-format", "simple"]
+    scores = []
+    for task in ("translation", "translation_specdec"):
+        done = command("train", *argv, "--task", task, "--save-dir", tmp_path / task)
+        assert done.returncode == 0, done.stderr
+        scores.append(re.findall(r" bleu ([\d.]+)", done.stdout + done.stderr))
+    assert scores[0] == scores[1]
+    assert len(scores[0]) >= 2
