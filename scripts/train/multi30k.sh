@@ -13,6 +13,7 @@
 #   drafter   Spec-Drafter 3+2, 256/1024, started from the verifier, on the same translations
 #   drafter25 the same, a little longer with the published block of 25
 #   results   identity, certificate, speed and scores on test_2016_flickr -> models/multi30k.en-de/results.json
+#   bench     only the speeds of these, measured again
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 data=data/multi30k.en-de bin=data/multi30k.en-de/bin out=checkpoints/multi30k.en-de
@@ -87,7 +88,11 @@ stage_drafter25() {
         --lr 2e-4 --warmup-updates 10 --total-num-update 100 --max-update 100 --max-tokens 3000
 }
 
-stage_results() { python "$here/multi30k_results.py" --data "$bin" --checkpoints "$out" --out models/multi30k.en-de/results.json; }
+results() {
+    python "$here/multi30k_results.py" --data "$bin" --checkpoints "$out" --out models/multi30k.en-de/results.json "$@"
+}
+stage_results() { results; }
+stage_bench() { results --part time; }
 
 for stage in "${stages[@]}"; do
     declare -F "stage_$stage" > /dev/null || { echo "multi30k.sh: unknown stage '$stage'" >&2; exit 2; }

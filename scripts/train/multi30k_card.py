@@ -40,8 +40,8 @@ def _origin(results: dict[str, Any]) -> str:
     versions = results["versions"]
     return (
         f"Measured {results['date']} by `{results['command']}` on {results['processor']}, "
-        f"{results['threads']} threads, {results['dtype']}, torch {versions['torch']}, Python {versions['python']}; from "
-        "`models/multi30k.en-de/results.json`."
+        f"{results['threads']} threads, {results['dtype']}, torch {versions['torch']}, Python {versions['python']}; "
+        "from `models/multi30k.en-de/results.json`."
     )
 
 
