@@ -1,0 +1,225 @@
+"""Say what a checkpoint is, and whether it can be used as verifier or as drafter and if not every reason.
+
+Exit status 0 when it can be used, 1 when not, 2 for a file that cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from fairseq import checkpoint_utils
+from fairseq.data import Dictionary
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.tasks import FairseqTask
+from torch import Tensor, nn
+
+from fairseq_specdec.compat import CheckpointError, load_checkpoint
+from fairseq_specdec.engine.weights import why_unsupported
+from fairseq_specdec.models.checkpoint import model_options, task_options
+from fairseq_specdec.models.load import is_drafter, options_by_weights
+from fairseq_specdec.models.spec_drafter import SpecDrafterModel
+
+_NO_PARAMETER = re.compile(r"(^|\.)(version|_float_tensor)$")
+_STACKS = ("encoder", "decoder")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``specdec info``."""
+    parser.add_argument("checkpoint", metavar="CKPT", help="a file that fairseq-train saved")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Describe a checkpoint.
+
+    Returns:
+        0 when it can be used, 1 when not, 2 when it cannot be read.
+    """
+    try:
+        found = describe(args.checkpoint)
+    except CheckpointError as error:
+        print(f"specdec info: error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(found) if args.json else as_text(found))
+    return 0 if found["usable_as"] else 1
+
+
+def describe(path: str) -> dict[str, Any]:
+    """Read a checkpoint and try what it can be used for.
+
+    Args:
+        path: the file.
+
+    Returns:
+        path, bytes, arch, task, criterion, source_lang, target_lang, encoder and decoder (layers, width, ffn, heads,
+        vocabulary; None for a stack that it has not), parameters, dtype, updates, options_in ("args", "cfg" or None),
+        keys, is_drafter, block_size, usable_as ("verifier", "drafter" or None), reasons (empty when usable).
+
+    Raises:
+        CheckpointError: the file is missing, damaged or unsafe.
+    """
+    checkpoint = load_checkpoint(path)
+    weights, options, task = checkpoint["model"], model_options(checkpoint), task_options(checkpoint)
+    drafter = is_drafter(options)
+    model, reasons = _try_drafter(checkpoint) if drafter else _try_verifier(path, options, weights)
+    history = checkpoint.get("optimizer_history") or [{}]
+    return {
+        "path": path,
+        "bytes": os.path.getsize(path),
+        "arch": options.arch,
+        "task": getattr(task, "_name", None) or getattr(task, "task", None),
+        "criterion": history[-1].get("criterion_name"),
+        "source_lang": getattr(task, "source_lang", None),
+        "target_lang": getattr(task, "target_lang", None),
+        **{stack: _stack(stack, options, weights) for stack in _STACKS},
+        "parameters": _count_parameters(model, weights),
+        "dtype": _dtype(weights),
+        "updates": history[-1].get("num_updates"),
+        "options_in": next((key for key in ("args", "cfg") if checkpoint.get(key) is not None), None),
+        "keys": sorted(key for key, value in checkpoint.items() if value is not None),
+        "is_drafter": drafter,
+        "block_size": getattr(task, "block_size", None) if drafter else None,
+        "usable_as": None if reasons else "drafter" if drafter else "verifier",
+        "reasons": reasons,
+    }
+
+
+def as_text(found: Mapping[str, Any]) -> str:
+    """Lay the description out for reading."""
+    languages = f" {found['source_lang']}-{found['target_lang']}" if found["source_lang"] else ""
+    lines = [
+        f"checkpoint  {found['path']} ({found['bytes'] / 1e6:.1f} MB; {', '.join(found['keys'])})",
+        f"model       arch {found['arch']}, task {found['task']}{languages}, criterion {found['criterion']}",
+        f"weights     {found['parameters']:,} parameters, {found['dtype']}, after {found['updates']} updates",
+    ]
+    for name in _STACKS:
+        stack = found[name]
+        if stack:
+            lines.append(
+                f"{name:<11} {stack['layers']} layers, width {stack['width']}, feed-forward {stack['ffn']}, "
+                f"{stack['heads']} heads, vocabulary {stack['vocabulary']}"
+            )
+    if found["is_drafter"]:
+        lines.append(f"drafter     Spec-Drafter, block size {found['block_size']}")
+    if found["usable_as"]:
+        options = {"verifier": "--task translation_specdec --path", "drafter": "--drafter nat --drafter-path"}
+        lines.append(f"usable as   {found['usable_as']}: {options[found['usable_as']]} {found['path']}")
+    else:
+        lines += ["not usable, because", *(f"  - {reason}" for reason in found["reasons"])]
+    return "\n".join(lines)
+
+
+class _TaskWithoutData(FairseqTask):
+    """Has dictionaries of the right sizes, which is all that building an encoder-decoder takes."""
+
+    def __init__(self, source: Dictionary, target: Dictionary) -> None:
+        super().__init__(Namespace())
+        self._source, self._target = source, target
+
+    @property
+    def source_dictionary(self) -> Dictionary:
+        """Return the source dictionary."""
+        return self._source
+
+    @property
+    def target_dictionary(self) -> Dictionary:
+        """Return the target dictionary."""
+        return self._target
+
+
+def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) -> tuple[nn.Module | None, list[str]]:
+    """Load the model as fairseq-generate does; return it, and what keeps the engine from running it."""
+    if options.arch is None:
+        return None, ["it holds no options of a model (neither args nor cfg), so fairseq cannot build it"]
+    if options.arch not in ARCH_MODEL_REGISTRY and options.arch not in MODEL_REGISTRY:
+        return None, [
+            f"its architecture {options.arch!r} is not known to this fairseq: it needs the --user-dir it is from"
+        ]
+    sizes = [_vocabulary(stack, weights) for stack in _STACKS]
+    if None in sizes:
+        return None, [
+            f"its {stack} has no table of embeddings: it must be an encoder-decoder with both"
+            for stack, size in zip(_STACKS, sizes, strict=True)
+            if size is None
+        ]
+    task = _TaskWithoutData(*map(_dictionary, sizes))
+    try:
+        (model,), _ = checkpoint_utils.load_model_ensemble([path], task=task)
+    except Exception as error:  # building fails in the ways of each architecture
+        return None, [f"fairseq cannot build it from its own options: {_shorten(error)}"]
+    return model, why_unsupported(model.decoder)
+
+
+def _try_drafter(checkpoint: Mapping[str, Any]) -> tuple[nn.Module | None, list[str]]:
+    """Build the drafter; return it, and what keeps it from being used."""
+    options, weights = model_options(checkpoint), checkpoint["model"]
+    reasons = []
+    if getattr(task_options(checkpoint), "block_size", None) is None:
+        reasons.append("it does not say its block size (block_size among the options of its task)")
+    try:
+        source, target = (_dictionary(_vocabulary(stack, weights)) for stack in _STACKS)
+        dictionaries = SimpleNamespace(source_dictionary=source, target_dictionary=target)
+        model = SpecDrafterModel.build_model(options_by_weights(options, weights, source == target), dictionaries)
+        model.load_state_dict(weights)
+    except Exception as error:  # weights that contradict the options, or are not there
+        return None, [*reasons, f"its weights contradict its options: {_shorten(error)}"]
+    return model, reasons
+
+
+def _dictionary(size: int) -> Dictionary:
+    """Return a dictionary of this size; those of one size are equal, as tables that are shared need them."""
+    dictionary = Dictionary()
+    for i in range(size - len(dictionary)):
+        dictionary.add_symbol(f"w{i}")
+    return dictionary
+
+
+def _stack(stack: str, options: Namespace, weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """Describe the encoder or the decoder by its weights; the number of heads is an option."""
+    numbers = {match[1] for name in weights if (match := re.match(rf"{stack}\.layers\.(\d+)\.", name))}
+    vocabulary = _vocabulary(stack, weights)
+    if not numbers and vocabulary is None:
+        return None
+    feed_forward = weights.get(f"{stack}.layers.0.fc1.weight")  # [F, C]
+    nested = getattr(options, stack, None)  # in the newer form of the options each stack has a section
+    heads = getattr(options, f"{stack}_attention_heads", None) or getattr(nested, "attention_heads", None)
+    return {
+        "layers": len(numbers),
+        "width": None if feed_forward is None else feed_forward.size(1),
+        "ffn": None if feed_forward is None else feed_forward.size(0),
+        "heads": heads,
+        "vocabulary": vocabulary,
+    }
+
+
+def _vocabulary(stack: str, weights: Mapping[str, Tensor]) -> int | None:
+    table = weights.get(f"{stack}.embed_tokens.weight")
+    return None if table is None else table.size(0)
+
+
+def _count_parameters(model: nn.Module | None, weights: Mapping[str, Tensor]) -> int:
+    """Count parameters, shared ones once."""
+    if model is not None:
+        return sum(parameter.numel() for parameter in model.parameters())
+    stored = [value for name, value in weights.items() if not _NO_PARAMETER.search(name)]
+    return sum({value.data_ptr(): value.numel() for value in stored}.values())
+
+
+def _dtype(weights: Mapping[str, Tensor]) -> str:
+    """Name the precision of the weights; several are listed."""
+    stored = [value for name, value in weights.items() if not _NO_PARAMETER.search(name)]
+    names = {str(value.dtype).removeprefix("torch.") for value in stored if value.is_floating_point()}
+    return ", ".join(sorted(names))
+
+
+def _shorten(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
