@@ -127,7 +127,7 @@ def test_the_remedy_in_the_message_works(save, tmp_path, unpickler, monkeypatch)
 
 
 def with_fast_path_copies(weights):
-    """The state dict that 0.12.2 would have written for these weights: the copies stay zero in training."""
+    """The state dict that 0.12.2 would have written for these weights; what the copies hold does not matter."""
     weights = dict(weights)
     for layer in ("encoder.layers.0", "encoder.layers.1"):
         for kind in ("weight", "bias"):
