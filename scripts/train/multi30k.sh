@@ -12,6 +12,7 @@
 #             beam search did, and what is left to guess gets easier for a drafter
 #   drafter   Spec-Drafter 3+2, 256/1024, started from the verifier, on the same translations
 #   drafter25 the same, a little longer with the published block of 25
+#   random    an untrained drafter with a block of 25, to show that drafts change speed and nothing else
 #   results   identity, certificate, speed and scores on test_2016_flickr -> models/multi30k.en-de/results.json
 #   bench     only the speeds of these, measured again
 set -euo pipefail
@@ -26,7 +27,7 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-[ ${#stages[@]} -gt 0 ] || stages=(data teacher distil verifier drafter drafter25 results)
+[ ${#stages[@]} -gt 0 ] || stages=(data teacher distil verifier drafter drafter25 random results)
 mkdir -p "$out"
 
 size=(--encoder-embed-dim 256 --decoder-embed-dim 256 --encoder-ffn-embed-dim 1024 --decoder-ffn-embed-dim 1024
@@ -80,6 +81,11 @@ stage_drafter() {
     train drafter "$data/distil/bin" "${drafter[@]}" --block-size 8 \
         --init-from-verifier "$out/verifier/checkpoint_last.pt" "${adam[@]}" \
         --lr 1e-3 --warmup-updates 200 --total-num-update 2000 --max-update 2000 --validate-interval 2 --max-tokens 3000
+}
+
+stage_random() {
+    train random "$bin" --task spec_drafter --arch spec_drafter_tiny --criterion spec_drafter_loss --block-size 25 \
+        "${adam[@]}" --lr 1e-9 --total-num-update 1 --max-update 1 --max-tokens 1000 --disable-validation
 }
 
 stage_drafter25() {

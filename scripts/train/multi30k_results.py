@@ -89,7 +89,7 @@ class Bench:
         argv += ["--spec-stats", str(stats)] if ours else []
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         parser = fairseq_options.get_generation_parser()
-        parser.add_argument("--arch")
+        parser.add_argument("--arch", default="transformer")  # fairseq-generate asks for one, too
         fairseq_generate.main(fairseq_options.parse_args_and_arch(parser, argv))
         counted = self._summary.last
         return Run(folder / "generate-test.txt", *counted, json.loads(stats.read_text()) if ours else None)
@@ -227,21 +227,6 @@ def time_systems(bench: Bench, checkpoints: Path, repeats: int, shards: int) -> 
     return rows
 
 
-def write_random_drafter(checkpoints: Path) -> None:
-    """Write an untrained drafter with a block of 25: the first checkpoint of a training without a step."""
-    source = torch.load(checkpoints / "drafter25" / "checkpoint_last.pt", weights_only=True)
-    torch.manual_seed(1)
-    for weight in source["model"].values():
-        if weight.is_floating_point() and weight.dim() > 1:
-            weight.normal_(std=0.02)
-    tied = source["model"]["encoder.embed_tokens.weight"]
-    for name in ("decoder.embed_tokens.weight", "decoder.output_projection.weight"):
-        source["model"][name] = tied
-    path = checkpoints / "random" / "checkpoint_last.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({key: source[key] for key in ("args", "cfg", "model", "task_state")}, path)
-
-
 def environment() -> dict[str, Any]:
     """Describe where the numbers were made."""
     model = (
@@ -270,13 +255,12 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, default=Path("data/multi30k.en-de/text/test_2016_flickr.de"))
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--repeats", type=int, default=3, help="timed repeats after one for warming up")
-    parser.add_argument("--shards", type=int, default=5, help="time one of so many shards of the test set")
+    parser.add_argument("--shards", type=int, default=8, help="time one of so many shards of the test set")
     parser.add_argument("--part", choices=["scores", "time", "identity"], action="append", help="default: all three")
     args = parser.parse_args()
     bench = Bench(args.data, str(args.checkpoints / "verifier" / "checkpoint_last.pt"))
     results = json.loads(args.out.read_text()) if args.out.exists() else {}
     results |= {"command": "scripts/train/multi30k.sh", **environment()}
-    write_random_drafter(args.checkpoints)
     for part in args.part or ["scores", "time", "identity"]:
         if part == "scores":
             results[part] = score_systems(bench, args.checkpoints, args.reference.read_text("utf-8").splitlines())

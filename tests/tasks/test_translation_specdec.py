@@ -29,7 +29,7 @@ def arguments(data, path, *extra):
 def generate(folder, data, path, *extra):
     """Run fairseq-generate in this process; return the S, T, H, D and P lines by their label."""
     parser = options.get_generation_parser()
-    parser.add_argument("--arch")
+    parser.add_argument("--arch", default="transformer")  # fairseq-generate asks for one, too
     argv = arguments(data, path, "--results-path", folder, "--no-progress-bar", *extra)
     fairseq_generate.main(options.parse_args_and_arch(parser, argv))
     lines = (Path(folder) / "generate-test.txt").read_text("utf-8").splitlines()
@@ -163,7 +163,7 @@ def test_options_that_cannot_be_honoured_are_refused(data_bin, verifier, drafter
 
 
 def test_an_unsupported_architecture_is_refused_with_its_reason(data_bin, tmp_path):
-    lstm = tiny.save_verifier(tmp_path / "lstm.pt", data_bin, arch="lstm")
+    lstm = tiny.save_checkpoint(tmp_path / "lstm.pt", *tiny.build_model(data_bin, arch="lstm"))
     with pytest.raises(
         UnsupportedModelError, match="its decoder must be fairseq's TransformerDecoder, but is LSTMDecoder"
     ):
