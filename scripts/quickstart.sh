@@ -26,16 +26,16 @@ done
 out=${out:-runs/quickstart${tiny:+-tiny}}
 
 # sizes: sentence pairs, vocabulary, model, updates and batches (tokens)
-train_pairs=80000 test_pairs=400 distil_pairs=40000 vocab=1600
+train_pairs=60000 test_pairs=300 distil_pairs=15000 vocab=1600
 width=192 ffn=768 heads=4 layers=3 draft_layers=1 block=8
-verifier_updates=1800 verifier_tokens=1800 verifier_lr=2e-3
-drafter_updates=1800 drafter_tokens=1800 drafter_lr=2e-3
+verifier_updates=1000 verifier_tokens=1800 verifier_lr=2e-3
+drafter_updates=900 drafter_tokens=1800 drafter_lr=2e-3
 if [ "$tiny" ]; then
     train_pairs=300 test_pairs=8 distil_pairs=100 vocab=300
     width=32 ffn=64 heads=2 layers=2 draft_layers=1 block=4
     verifier_updates=20 verifier_tokens=600 drafter_updates=15 drafter_tokens=600
 fi
-minutes=5 # a training that is not done by then, on a slow machine, stops there
+minutes=4 # a training that is not done by then, on a slow machine, stops there
 
 for command in fairseq-generate fairseq-preprocess; do
     command -v "$command" > /dev/null ||
