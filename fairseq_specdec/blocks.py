@@ -131,7 +131,7 @@ class DecodeState:
     def all_finished(self) -> bool:
         """Say whether nothing is left to decode. This is the one host read of a round."""
         open_lengths = self.lengths.masked_fill(self.finished, 0)
-        n_finished, longest = torch.stack([self.finished.sum(), open_lengths.max()]).tolist()  # host sync: controls the loop
+        n_finished, longest = torch.stack([self.finished.sum(), open_lengths.max()]).tolist()  # host sync: loops
         self._n_finished, self.max_length = n_finished, longest
         return n_finished == self.finished.numel()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import fairseq
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,44 @@ from fairseq_specdec.rules import Limits
 from fairseq_specdec.stats import SpecStats
 
 Hypotheses = list[list[dict[str, Tensor]]]
+# --match-source-len: fairseq 0.12.2 leaves eos out of the source length that it matches, later versions count it
+EOS_NOT_MATCHED = int(fairseq.__version__ == "0.12.2")
+
+
+def source_lengths(net_input: dict[str, Tensor], pad: int) -> Tensor:
+    """Return [B] int64, the source lengths of a fairseq batch without padding, eos counted."""
+    if net_input.get("src_lengths") is not None:
+        return net_input["src_lengths"].long()
+    return net_input["src_tokens"].ne(pad).sum(1)
+
+
+def limits_of(
+    options: GenerationOptions, dictionary: Any, models: list[nn.Module], source: Source, prefix: Tensor | None
+) -> Limits:
+    """Say what the generation options mean for a batch.
+
+    Args:
+        options: as given by the user.
+        dictionary: the target dictionary.
+        models: the verifier; its positions bound the length.
+        source: the batch.
+        prefix: [B, P] int64 or None, see `Limits`.
+
+    Raises:
+        OptionError: --min-len exceeds the maximum length.
+    """
+    match_lengths = source.lengths - EOS_NOT_MATCHED
+    model_max = min(model.max_decoder_positions() for model in models)
+    return Limits(
+        pad=dictionary.pad(),
+        unk=dictionary.unk(),
+        eos=dictionary.eos(),
+        max_len=options.max_len(source.tokens.size(1), int(match_lengths.max()), model_max),
+        min_len=options.min_len,
+        unk_penalty=options.unkpen,
+        prefix=prefix,
+        source_lengths=match_lengths if options.match_source_len else None,
+    )
 
 
 class SpecGenerator:
@@ -42,7 +81,8 @@ class SpecGenerator:
         for model in models:
             model.eval()  # returns None once fairseq has prepared a model for inference
         self.models = models
-        self.pad, self.unk, self.eos = dictionary.pad(), dictionary.unk(), dictionary.eos()
+        self.dictionary = dictionary
+        self.pad, self.eos = dictionary.pad(), dictionary.eos()
         self.symbols_to_strip_from_output = {self.eos}
         self.drafter = drafter
         self.options = options
@@ -88,8 +128,8 @@ class SpecGenerator:
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
         decoder = self._ready_decoder()
         net_input = sample["net_input"]
-        source = Source(net_input["src_tokens"], self._source_lengths(net_input), self.pad)
-        limits = self._limits(source, prefix_tokens)
+        source = Source(net_input["src_tokens"], source_lengths(net_input, self.pad), self.pad)
+        limits = limits_of(self.options, self.dictionary, self.models, source, prefix_tokens)
         encoded = self.stats.time("encode", self._encode)(net_input)
         first = source.lengths.new_full(source.lengths.shape, self.eos if bos_token is None else bos_token)
         state = decoder.decode(source, self._memory(encoded), limits, first)
@@ -97,7 +137,7 @@ class SpecGenerator:
         if self.certificate is not None:
             self._certify(encoded, tokens, lengths, limits)
         self.stats.add(state.tally, source.tokens.size(0))
-        return self._hypotheses(tokens, scores, lengths.tolist(), source.lengths.tolist())
+        return self._hypotheses(tokens, scores, lengths.tolist(), (source.lengths - EOS_NOT_MATCHED).tolist())
 
     def _ready_decoder(self) -> SpecDecoder:
         """Return the decoder over the models' weights as they are now."""
@@ -114,25 +154,6 @@ class SpecGenerator:
                 accept_rule(self.stats.config.beta, self.stats.config.tau),
             )
         return self._decoder
-
-    def _source_lengths(self, net_input: dict[str, Tensor]) -> Tensor:
-        if net_input.get("src_lengths") is not None:
-            return net_input["src_lengths"].long()
-        return net_input["src_tokens"].ne(self.pad).sum(1)
-
-    def _limits(self, source: Source, prefix_tokens: Tensor | None) -> Limits:
-        options = self.options
-        model_max = min(model.max_decoder_positions() for model in self.models)
-        return Limits(
-            pad=self.pad,
-            unk=self.unk,
-            eos=self.eos,
-            max_len=options.max_len(source.tokens.size(1), int(source.lengths.max()), model_max),
-            min_len=options.min_len,
-            unk_penalty=options.unkpen,
-            prefix=prefix_tokens,
-            source_lengths=source.lengths if options.match_source_len else None,
-        )
 
     def _encode(self, net_input: dict[str, Tensor]) -> list[dict[str, list[Tensor]]]:
         return [model.encoder.forward_torchscript(net_input) for model in self.models]

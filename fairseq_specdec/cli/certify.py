@@ -23,13 +23,14 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.engine.weights import why_unsupported
 from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
+from fairseq_specdec.generator import limits_of, source_lengths
 from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.rules import Limits
 
 DEFAULT_MAX_TOKENS = 12000  # fairseq-generate's, when neither --batch-size nor --max-tokens is given
 
@@ -80,10 +81,10 @@ def run(args: argparse.Namespace) -> int:
     _check_data(log.sentences, task, args.gen_subset)
     models = _load_models(args, task)
     _check_lengths(outputs, models)
-    total = Certificate()
+    total, options = Certificate(), GenerationOptions.from_args(args)
     for sample, tokens, lengths in _batches(args, task, models, outputs):
         prefix = sample["target"][:, : args.prefix_size] if args.prefix_size > 0 else None
-        limits = _limits(GenerationOptions.from_args(args), task.target_dictionary, models, sample["net_input"], prefix)
+        limits = limits_of(options, task.target_dictionary, models, _source(sample, task), prefix)
         with torch.no_grad():
             encoded = [model.encoder.forward_torchscript(sample["net_input"]) for model in models]
         total.add(certify(models, encoded, tokens, lengths, limits, args.temperature))
@@ -233,26 +234,10 @@ def _batches(
         yield sample, tokens.to(device), lengths.to(device)
 
 
-def _limits(
-    options: GenerationOptions,
-    dictionary: Dictionary,
-    models: list[nn.Module],
-    net_input: dict[str, Tensor],
-    prefix: Tensor | None,
-) -> Limits:
-    """Return the options as they applied to a batch."""
-    lengths = net_input["src_lengths"].long()
-    model_max = min(model.max_decoder_positions() for model in models)
-    return Limits(
-        pad=dictionary.pad(),
-        unk=dictionary.unk(),
-        eos=dictionary.eos(),
-        max_len=options.max_len(net_input["src_tokens"].size(1), int(lengths.max()), model_max),
-        min_len=options.min_len,
-        unk_penalty=options.unkpen,
-        prefix=prefix,
-        source_lengths=lengths if options.match_source_len else None,
-    )
+def _source(sample: dict[str, Any], task: Any) -> Source:
+    """Return the source side of a fairseq batch."""
+    pad = task.source_dictionary.pad()
+    return Source(sample["net_input"]["src_tokens"], source_lengths(sample["net_input"], pad), pad)
 
 
 def _read_stats(path: str | None) -> dict[str, Any] | None:
