@@ -69,12 +69,13 @@ _REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
 )  # fmt: skip
 
 
-def refuse_unsupported(args: Any, *, fused_lm: bool = False) -> None:
+def refuse_unsupported(args: Any, *, fused_lm: bool = False, restricted: bool = False) -> None:
     """Refuse every option that speculative decoding cannot honour, all at once.
 
     Args:
         args: fairseq's GenerationConfig or a Namespace.
         fused_lm: whether a language model was given to the generator.
+        restricted: whether a function that restricts the tokens was given to it.
 
     Raises:
         OptionError: a line for each option with the rule, the value and the remedy.
@@ -93,5 +94,10 @@ def refuse_unsupported(args: Any, *, fused_lm: bool = False) -> None:
             reasons.append(f"{rule}, or use --task translation (got {value}).")
     if fused_lm and not getattr(args, "lm_path", None):
         reasons.append("--lm-path (language model fusion) is not supported: leave it out, or use --task translation.")
+    if restricted:
+        reasons.append("prefix_allowed_tokens_fn is not supported: leave it out, or use --task translation.")
+    temperature = getattr(args, "temperature", 1.0)
+    if not temperature > 0:
+        reasons.append(f"--temperature must be greater than 0, got {temperature}: leave it out for 1.")
     if reasons:
         raise OptionError(reasons)

@@ -41,8 +41,14 @@ def test_each_unsupported_option_is_refused_by_name_with_its_value(option, value
 
 def test_refusals_come_all_at_once():
     with pytest.raises(OptionError) as error:
-        refuse_unsupported(Namespace(beam=4, sampling=True, retain_dropout=True), fused_lm=True)
-    assert len(error.value.reasons) == 4
+        refuse_unsupported(Namespace(beam=4, sampling=True, retain_dropout=True), fused_lm=True, restricted=True)
+    assert len(error.value.reasons) == 5
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_the_temperature_must_be_positive(temperature):
+    with pytest.raises(OptionError, match=f"--temperature must be greater than 0, got {temperature}"):
+        refuse_unsupported(Namespace(beam=1, temperature=temperature))
 
 
 def test_defaults_of_fairseq_other_than_beam_pass():

@@ -6,6 +6,7 @@
 - ``explain_checkpoint_errors``: fairseq reads checkpoints through ``read_checkpoint``, which never unpickles freely,
   drops the weights that 0.12.2 stored twice, and says what is wrong with a file and what to do;
 - ``read_options_as_literals``: options stored in a checkpoint are values, not code to run;
+- ``honour_shards``: fairseq-generate decodes one shard with ``--num-shards`` and ``--shard-id``;
 - ``keep_last_batch``: as many sentences come out of a data set as went in;
 - ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed.
 
@@ -19,7 +20,12 @@ from fairseq_specdec.compat.checkpoints import (
     explain_checkpoint_errors,
     load_checkpoint,
 )
-from fairseq_specdec.compat.repairs import keep_last_batch, leave_encoder_fast_path, read_options_as_literals
+from fairseq_specdec.compat.repairs import (
+    honour_shards,
+    keep_last_batch,
+    leave_encoder_fast_path,
+    read_options_as_literals,
+)
 
 __all__ = [
     "CheckpointError",
@@ -27,6 +33,7 @@ __all__ = [
     "apply",
     "drop_fast_path_keys",
     "explain_checkpoint_errors",
+    "honour_shards",
     "keep_last_batch",
     "leave_encoder_fast_path",
     "load_checkpoint",
@@ -40,4 +47,5 @@ def apply() -> None:
     explain_checkpoint_errors()
     read_options_as_literals()
     keep_last_batch()
+    honour_shards()
     leave_encoder_fast_path()

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -46,6 +47,32 @@ def _with_last_batch(batch_by_size: Callable[..., list[Any]]) -> Callable[..., l
         return batches if kept == len(indices) else [*batches, indices[kept:]]
 
     return complete
+
+
+def honour_shards() -> None:
+    """Make fairseq-generate decode one shard of the data with ``--num-shards`` and ``--shard-id``.
+
+    It has these options but shards by the options of distributed training, so that every process decodes everything.
+    """
+    from fairseq_cli import generate
+
+    # run as ``python -m``, the module that is running goes by another name
+    for module in (generate, sys.modules["__main__"]):
+        main = getattr(module, "_main", None)
+        if getattr(module, "__file__", None) == generate.__file__ and not hasattr(main, "honours_shards"):
+            module._main = _with_shards(main)
+
+
+def _with_shards(main: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(main)
+    def sharded(cfg: Any, output_file: Any) -> Any:
+        shards = cfg.distributed_training
+        shards.distributed_world_size = max(cfg.dataset.num_shards, shards.distributed_world_size)
+        shards.distributed_rank = max(cfg.dataset.shard_id, shards.distributed_rank or 0)
+        return main(cfg, output_file)
+
+    sharded.honours_shards = True
+    return sharded
 
 
 def leave_encoder_fast_path() -> None:
