@@ -1,0 +1,79 @@
+"""The commands of the README, as they stand there, on tiny data: decode, train, score, use from Python."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+# what stands for the user's own choice, and the two languages, which go the other way in the tests' data
+CHOICES = {
+    "--source-lang en --target-lang de": f"--source-lang {tiny.SOURCE} --target-lang {tiny.TARGET}",
+    "dict.en.txt": f"dict.{tiny.SOURCE}.txt",
+    "--arch spec_drafter ": "--arch spec_drafter_tiny ",
+    "--max-update N ...": "--max-update 2 --max-tokens 800 --optimizer adam --lr 0.001 --cpu --num-workers 0",
+}
+
+
+def block(heading, language=""):
+    """Return the first code block behind a heading."""
+    return re.search(rf"## {heading}\n.*?```{language}\n(.*?)```", README, re.DOTALL)[1]
+
+
+def commands(heading):
+    """Return the commands of a block, a line each, with choices filled in."""
+    text = block(heading).replace("\\\n", "")
+    for written, chosen in CHOICES.items():
+        text = text.replace(written, chosen)
+    return text.strip().splitlines()
+
+
+@pytest.fixture(scope="module")
+def place(joined_data_bin, joined_verifier, tmp_path_factory):
+    """A working folder in which the README's file names exist."""
+    folder = tmp_path_factory.mktemp("readme")
+    links = {"DATA_BIN": joined_data_bin, "data-bin": joined_data_bin, "fairseq_specdec": ROOT / "fairseq_specdec"}
+    links |= {"VERIFIER.pt": joined_verifier, "verifier.pt": joined_verifier}
+    links |= {f"VALID.{lang}": joined_data_bin / f"valid.{lang}" for lang in (tiny.SOURCE, tiny.TARGET)}
+    for name, path in links.items():
+        (folder / name).symlink_to(path)
+    return folder
+
+
+def run(line, folder):
+    paths = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PATH": paths, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_a_drafter_is_trained_and_decodes_by_the_commands_of_the_readme(place):
+    for line in commands("Train a drafter"):
+        run(line, place)
+    trained = place / "checkpoints" / "checkpoint_last.pt"
+    for name in ("DRAFTER.pt", "drafter.pt"):
+        (place / name).symlink_to(trained)
+    (decode,) = commands("Decode")
+    hypotheses = re.findall(r"^H-\d+\t\S+\t(.*)$", run(decode, place), re.MULTILINE)
+    assert len(hypotheses) == tiny.SPLITS["test"]
+    python = block("Decode", "python").replace("model.generate", "print(model.generate").rstrip() + ")"
+    python = python.replace("Two young men are outside .", (place / "VALID.de").read_text("utf-8").splitlines()[0])
+    assert re.fullmatch(r"\['\S.*'\]\n", run(f"python - <<'EOF'\n{python}\nEOF", place))
+
+
+def test_scores_are_printed_by_the_commands_of_the_readme(place):
+    (place / "HYP").write_text("a b c d e\n")
+    (place / "REF").write_text("a b c d e\n")
+    text, log = commands("Score")
+    assert "100.0" in run(text, place)
+    run("fairseq-generate DATA_BIN --user-dir fairseq_specdec --path VERIFIER.pt --remove-bpe > gen.log", place)
+    assert '"bleu"' in run(log, place)
