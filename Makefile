@@ -34,15 +34,20 @@ $(VENV)/bin/python:
 	    "PYTHON must be Python 3.10, 3.11 or 3.12, got %d.%d: pass for example PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
 
-# fairseq is built from source on 3.10 and 3.11, against the torch that is already here: in build isolation pip would
-# download a second torch. pip >= 24.1 refuses the metadata of the omegaconf that fairseq 0.12.2 (Python 3.10) needs.
+# fairseq is built from source on 3.10 and 3.11, without build isolation, in which pip would download a second torch:
+# fairseq-fixed against the torch that is here, fairseq 0.12.2 (Python 3.10) before torch comes, since its archive lacks
+# a source file that it wants where it sees torch. pip >= 24.1 refuses the metadata of the omegaconf that 0.12.2 needs.
 # The compiler flags and the parallel build only shorten that build.
+BUILD := CFLAGS="-g0 $$CFLAGS" DIST_EXTRA_CONFIG=$(CURDIR)/$(VENV)/build.cfg \
+    $(PIP) install -c constraints.txt --no-build-isolation
 $(VENV)/.installed: setup.py constraints.txt | $(VENV)/bin/python
 	$(PIP) install "pip<24.1"
-	$(PIP) install -c constraints.txt torch numpy cython setuptools wheel
+	$(PIP) install -c constraints.txt numpy cython setuptools wheel
 	printf '[build_ext]\nparallel = %s\n' "$$(getconf _NPROCESSORS_ONLN)" > $(VENV)/build.cfg
-	CFLAGS="-g0 $$CFLAGS" DIST_EXTRA_CONFIG=$(CURDIR)/$(VENV)/build.cfg \
-	    $(PIP) install -c constraints.txt --no-build-isolation -e ".[test]"
+	if $(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))'; then \
+	    $(BUILD) --no-deps fairseq==0.12.2; fi
+	$(PIP) install -c constraints.txt torch
+	$(BUILD) -e ".[test]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
