@@ -34,6 +34,29 @@ class Linear(NamedTuple):
         return F.linear(x, self.weight, self.bias)
 
 
+class PackedLinear:
+    """A linear map whose weight is laid out once for oneDNN: on a CPU several times faster for a handful of rows.
+
+    Args:
+        linear: float32, on the CPU.
+    """
+
+    def __init__(self, linear: Linear) -> None:
+        self._bias = linear.bias
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight, None)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
+
+
+def pack(linear: Linear) -> Linear | PackedLinear:
+    """Pack a linear map where that is possible; its last bits then differ from those of F.linear."""
+    weight = linear.weight
+    possible = weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    return PackedLinear(linear) if possible and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") else linear
+
+
 class Norm(NamedTuple):
     """A layer norm over the last dimension."""
 
@@ -52,16 +75,16 @@ class LayerWeights:
 
     heads: int
     pre_norm: bool
-    self_qkv: Linear
-    self_out: Linear
+    self_qkv: Linear | PackedLinear
+    self_out: Linear | PackedLinear
     self_norm: Norm
-    cross_q: Linear
+    cross_q: Linear | PackedLinear
     cross_kv: Linear
-    cross_out: Linear
+    cross_out: Linear | PackedLinear
     cross_norm: Norm
-    fc1: Linear
+    fc1: Linear | PackedLinear
     activation: Callable[[Tensor], Tensor]
-    fc2: Linear
+    fc2: Linear | PackedLinear
     ffn_norm: Norm
     attention_norm: Norm | None
     hidden_norm: Norm | None
@@ -87,7 +110,7 @@ class DecoderWeights:
     layers: list[LayerWeights]
     final_norm: Norm | None
     project_out: Linear | None
-    output: Linear
+    output: Linear | PackedLinear
 
     @property
     def channels(self) -> int:
