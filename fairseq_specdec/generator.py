@@ -15,7 +15,7 @@ from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.decode import SpecDecoder
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import EncoderOutput, Memory, Verifier
-from fairseq_specdec.engine.weights import read_verifier
+from fairseq_specdec.engine.weights import check_supported, read_verifier
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.rules import Limits
 from fairseq_specdec.stats import SpecStats
@@ -90,7 +90,7 @@ class SpecGenerator:
         self.certificate = Certificate() if stats.config.certify else None
         self._decoder: SpecDecoder | None = None
         for model in self.models:
-            read_verifier(model.decoder)  # refuse before any data is read
+            check_supported(model.decoder)  # refuse before any data is read
 
     def weights_changed(self) -> None:
         """Read the models' weights again before the next batch; call it when training has moved them."""

@@ -143,10 +143,19 @@ def read_verifier(decoder: nn.Module) -> DecoderWeights:
     Raises:
         UnsupportedModelError: with every reason.
     """
+    check_supported(decoder)
+    return read_decoder(decoder)
+
+
+def check_supported(decoder: nn.Module) -> None:
+    """Refuse a decoder that the engine cannot run, without reading its weights.
+
+    Raises:
+        UnsupportedModelError: with every reason.
+    """
     reasons = why_unsupported(decoder)
     if reasons:
         raise UnsupportedModelError(reasons)
-    return read_decoder(decoder)
 
 
 def read_decoder(decoder: Any) -> DecoderWeights:

@@ -15,7 +15,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 
 from fairseq_specdec.config import MAX_BLOCK_SIZE
-from fairseq_specdec.engine.weights import UnsupportedModelError, why_unsupported
+from fairseq_specdec.engine.weights import check_supported
 from fairseq_specdec.models.load import digest
 from fairseq_specdec.training.init import init_from_verifier
 from fairseq_specdec.training.masking import mask_sample, validation_uniform
@@ -92,9 +92,7 @@ class SpecDrafterTask(TranslationTask):
         path = self.cfg.verifier or self.cfg.init_from_verifier
         if path:
             (self.verifier,), _ = checkpoint_utils.load_model_ensemble([path], {"data": self.cfg.data}, task=self)
-            why_not = why_unsupported(self.verifier.decoder)
-            if why_not:
-                raise UnsupportedModelError(why_not)
+            check_supported(self.verifier.decoder)
         return model
 
     def build_generator(self, models: list[nn.Module], args: Any, *others: Any, **extra: Any) -> Any:
