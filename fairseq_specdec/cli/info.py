@@ -22,7 +22,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
 from fairseq_specdec.compat import CheckpointError, load_checkpoint
-from fairseq_specdec.engine.weights import why_unsupported
+from fairseq_specdec.engine.support import why_unsupported
 from fairseq_specdec.models.checkpoint import model_options, task_options
 from fairseq_specdec.models.load import is_drafter, options_by_weights
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel

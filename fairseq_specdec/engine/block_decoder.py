@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +11,8 @@ from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
-from fairseq_specdec.engine.weights import DecoderWeights, Linear, pack, read_decoder, read_linear
-
-_PACKED = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
+from fairseq_specdec.engine.linear import Linear, pack_all, read_linear
+from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,8 @@ class BlockDecoderWeights:
 
 
 def read_block_decoder(decoder: Any) -> BlockDecoderWeights:
-    """Read the decoder module of a Spec-Drafter, with its weights packed: what a draft's last bits are is no matter."""
-    base = read_decoder(decoder)
-    packed = [replace(layer, **{name: pack(getattr(layer, name)) for name in _PACKED}) for layer in base.layers]
-    base = replace(base, layers=packed, output=pack(base.output))
-    return BlockDecoderWeights(base, read_linear(decoder.copy_attn), decoder.mask_idx)
+    """Read the decoder module of a Spec-Drafter."""
+    return BlockDecoderWeights(pack_all(read_decoder(decoder)), read_linear(decoder.copy_attn), decoder.mask_idx)
 
 
 class BlockDecoder:

@@ -18,8 +18,8 @@ class FastDecoder:
 
     def __init__(self, weights: DecoderWeights) -> None:
         self.weights = weights
-        self._cache: KVCache
-        self._source: CrossCache
+        self._cache: KVCache | None = None
+        self._source: CrossCache | None = None
 
     def start(self, memory: Tensor, padding: Tensor | None, capacity: int) -> None:
         """Begin a batch.
@@ -31,6 +31,7 @@ class FastDecoder:
         """
         w = self.weights
         heads = w.layers[0].heads
+        self._cache = self._source = None  # the last batch's memory is free before this one takes its own
         self._source = CrossCache([layer.cross_kv(memory) for layer in w.layers], heads, padding)
         shape = (memory.size(0), capacity, heads, w.channels // heads)
         self._cache = KVCache(len(w.layers), shape, like=w.embedding)

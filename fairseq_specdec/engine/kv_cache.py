@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+CLEAR_AHEAD = 32  # positions
+
 
 class KVCache:
     """Keys and values of the decoder's self-attention.
@@ -30,7 +32,8 @@ class KVCache:
     def __init__(self, n_layers: int, shape: tuple[int, int, int, int], like: Tensor) -> None:
         self.n_rows, self.capacity, self.heads, self.head_dim = shape
         size = (self.n_rows * self.capacity, 2 * self.heads * self.head_dim)
-        self._store = [torch.zeros(size, dtype=like.dtype, device=like.device) for _ in range(n_layers)]
+        self._store = [torch.empty(size, dtype=like.dtype, device=like.device) for _ in range(n_layers)]
+        self._clean = 0  # positions of every row up to here hold numbers, not what the memory held before
         self.lengths = torch.zeros(self.n_rows, dtype=torch.int64, device=like.device)
         self._rows = torch.empty(0)
         self._extent = 0
@@ -47,6 +50,7 @@ class KVCache:
             that shows a position the committed ones and those of its own block up to itself; None when all is visible.
         """
         self._extent = min(longest + n, self.capacity)
+        self._clear(self._extent)
         where = self.lengths[:, None] + torch.arange(n, device=self.lengths.device)  # [B, N]
         self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
         if self.n_rows == 1 and n == 1:
@@ -54,6 +58,14 @@ class KVCache:
         hidden = torch.arange(self._extent, device=where.device) > where[..., None]  # [B, N, extent]
         mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=where.device)
         return where, mask.masked_fill_(hidden, -math.inf)[:, None]
+
+    def _clear(self, extent: int) -> None:
+        """Zero what attention is about to see for the first time, ahead in steps: most of the room is never used."""
+        if extent <= self._clean:
+            return
+        begin, self._clean = self._clean, min(self.capacity, max(extent, self._clean + CLEAR_AHEAD))
+        for store in self._store:
+            store.view(self.n_rows, self.capacity, -1)[:, begin : self._clean].zero_()
 
     def write(self, layer: int, kv: Tensor) -> tuple[Tensor, Tensor]:
         """Store a block behind each row's length and return all that attention may look at.
@@ -78,8 +90,10 @@ class KVCache:
         """Keep these rows. rows: [B'] int64."""
         kept = rows.numel()
         for i, store in enumerate(self._store):
-            chosen = store.view(self.n_rows, -1).index_select(0, rows)
-            self._store[i] = chosen.view(kept * self.capacity, store.size(1))
+            chosen = store.new_empty(kept * self.capacity, store.size(1))
+            used = store.view(self.n_rows, self.capacity, -1)[:, : self._clean]
+            chosen.view(kept, self.capacity, -1)[:, : self._clean] = used.index_select(0, rows)
+            self._store[i] = chosen
         self.lengths = self.lengths.index_select(0, rows)
         self.n_rows = kept
 

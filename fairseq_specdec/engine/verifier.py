@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from fairseq_specdec.engine.encoder import EncoderOutput
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
-
-
-class EncoderOutput(NamedTuple):
-    """What one model's encoder says. memory: [B, S, C]; padding: [B, S] bool, True at padding, or None."""
-
-    memory: Tensor
-    padding: Tensor | None
-
 
 Memory = list[EncoderOutput]  # one for each model of the ensemble
 

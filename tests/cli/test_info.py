@@ -6,10 +6,9 @@ import torch
 
 from fairseq_specdec.cli.info import describe
 from fairseq_specdec.cli.main import main
-from fairseq_specdec.engine.weights import why_unsupported
+from fairseq_specdec.engine.support import why_unsupported
 from tests import tiny
-
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "reference_vectors"
+from tests.vectors import VECTORS, with_vectors
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +115,7 @@ def test_drafter_without_block_size_or_with_other_weights_is_not_usable(info, dr
     assert "decoder.layers.1.fc1.weight" in found["reasons"][1]
 
 
-@pytest.mark.skipif(not VECTORS.is_dir(), reason="the reference vectors are not beside this checkout")
+@with_vectors
 @pytest.mark.parametrize("name", ["drafter.pt", "drafter_cfg.pt"])
 def test_published_drafter_is_recognised(info, name):
     status, found = info(VECTORS / name)
@@ -125,7 +124,7 @@ def test_published_drafter_is_recognised(info, name):
     assert found["encoder"] == {"layers": 2, "width": 64, "ffn": 128, "heads": 4, "vocabulary": 120}
 
 
-@pytest.mark.skipif(not VECTORS.is_dir(), reason="the reference vectors are not beside this checkout")
+@with_vectors
 def test_verifier_of_the_published_implementation_is_recognised(info):
     status, found = info(VECTORS / "verifier.pt")
     assert (status, found["usable_as"], found["arch"]) == (0, "verifier", "transformer")

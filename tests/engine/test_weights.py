@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_specdec.engine.weights import UnsupportedModelError, read_verifier, why_unsupported
+from fairseq_specdec.engine.support import UnsupportedModelError, why_unsupported
+from fairseq_specdec.engine.weights import read_verifier
 from tests import tiny
 
 

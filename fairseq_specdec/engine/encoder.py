@@ -1,0 +1,95 @@
+"""Runs a Transformer encoder by its weights; a module that cannot be read runs itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
+from fairseq_specdec.engine.weights import EncoderWeights, read_encoder
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder says of a batch.
+
+    Args:
+        memory: [B, S, C].
+        padding: [B, S] bool, True at padding, or None where there is none.
+        embedding: [B, S, C], scaled token embeddings; a Spec-Drafter copies from them.
+        positions: [B, S, C], position embeddings, or None without.
+    """
+
+    memory: Tensor
+    padding: Tensor | None
+    embedding: Tensor | None = None
+    positions: Tensor | None = None
+
+
+class FastEncoder:
+    """Encodes batches.
+
+    Args:
+        module: fairseq's encoder.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._weights = read_encoder(module)
+
+    def forward(self, net_input: dict[str, Any]) -> EncoderOutput:
+        """Encode a batch.
+
+        Args:
+            net_input: fairseq's; ``src_tokens`` [B, S] int64, padded on either side.
+        """
+        tokens, w = net_input["src_tokens"], self._weights
+        if w is None or (w.positions is not None and tokens.size(1) + w.pad >= w.positions.size(0)):
+            return _stock(self._module.forward_torchscript(net_input))
+        return _run(w, tokens)
+
+
+def _run(w: EncoderWeights, tokens: Tensor) -> EncoderOutput:
+    padding: Tensor | None = tokens.eq(w.pad)
+    if not padding.any():  # host sync: once a batch
+        padding = None
+    embedding = F.embedding(tokens, w.embedding)
+    embedding = embedding * w.scale if w.scale != 1.0 else embedding
+    positions = None if w.positions is None else F.embedding(_position_ids(tokens, padding, w.pad), w.positions)
+    x = embedding if positions is None else embedding + positions
+    x = w.embedding_norm(x) if w.embedding_norm else x
+    mask = None
+    if padding is not None:
+        x = x.masked_fill(padding[..., None], 0.0)
+        mask = torch.zeros(padding.shape, dtype=x.dtype, device=x.device).masked_fill_(padding, -math.inf)[
+            :, None, None
+        ]
+
+    for layer in w.layers:
+
+        def self_attend(qkv: Tensor, heads: int = layer.heads) -> Tensor:
+            query, key, value = (split_heads(part, heads) for part in qkv.chunk(3, dim=-1))
+            return attend(query, key, value, mask)
+
+        x = feed_forward(self_attention(x, layer, self_attend), layer)
+    return EncoderOutput(w.final_norm(x) if w.final_norm else x, padding, embedding, positions)
+
+
+def _position_ids(tokens: Tensor, padding: Tensor | None, pad: int) -> Tensor:
+    """Return the rows of fairseq's position table [B, S]: pad + 1, pad + 2 ... over what is not padding."""
+    if padding is None:
+        return torch.arange(pad + 1, pad + 1 + tokens.size(1), device=tokens.device).expand_as(tokens)
+    real = ~padding
+    return real.cumsum(1) * real + pad
+
+
+def _stock(out: dict[str, list[Tensor]]) -> EncoderOutput:
+    """Turn fairseq's [S, B, C] into [B, S, C]."""
+    padding = next(iter(out["encoder_padding_mask"]), None)
+    if padding is not None and not padding.any():  # host sync: once a batch
+        padding = None
+    parts = [next(iter(out.get(name, ())), None) for name in ("encoder_embedding", "encoder_pos")]
+    return EncoderOutput(out["encoder_out"][0].transpose(0, 1), padding, *parts)

@@ -1,0 +1,34 @@
+"""One small model of every kind of Transformer that the engine claims to run."""
+
+import pytest
+import torch
+
+from tests import tiny
+
+ARCHITECTURES = {
+    "post-norm, sinusoidal": {},
+    "pre-norm": {"encoder_normalize_before": True, "decoder_normalize_before": True},
+    "learned positions": {"decoder_learned_pos": True, "encoder_learned_pos": True},
+    "no positions": {"no_token_positional_embeddings": True},
+    "embedding norm, unscaled": {"layernorm_embedding": True, "no_scale_embedding": True},
+    "shared embeddings": {"share_decoder_input_output_embed": True},
+    "gelu": {"activation_fn": "gelu"},
+    "gelu_accurate": {"activation_fn": "gelu_accurate"},
+    "tanh": {"activation_fn": "tanh"},
+    "linear": {"activation_fn": "linear"},
+    "narrow encoder, deep decoder": {"encoder_embed_dim": 24, "decoder_layers": 3, "encoder_layers": 1},
+    "another output width": {"decoder_output_dim": 40},
+    "cross attention heads": {"decoder_attention_heads": 4},
+    "layer drop": {"decoder_layerdrop": 0.5},
+    "transformer_align": {"arch": "transformer_align", "alignment_layer": 0, "alignment_heads": 1},
+    "iwslt": {"arch": "transformer_iwslt_de_en"},
+}
+
+
+@pytest.fixture(params=ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+def model(request, data_bin):
+    model, _ = tiny.build_model(data_bin, **request.param)
+    for parameter in model.parameters():  # biases and norms start at 0 and 1, where mistakes do not show
+        if parameter.dim() == 1:
+            parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    return model
