@@ -23,11 +23,30 @@ class Source:
         tokens: [B, S] int64, padded on the left or on the right, each row ending in eos.
         lengths: [B] int64, without padding.
         pad: the id of padding.
+        ids: [B] int64, the place of each sentence in the data, or None where it is not known.
     """
 
     tokens: Tensor
     lengths: Tensor
     pad: int
+    ids: Tensor | None = None
+
+    def select_rows(self, rows: Tensor) -> Source:
+        """Return these rows. rows: [B'] int64."""
+        ids = None if self.ids is None else self.ids.index_select(0, rows)
+        return Source(self.tokens.index_select(0, rows), self.lengths.index_select(0, rows), self.pad, ids)
+
+    def aligned(self, symbols: Tensor | None = None) -> Tensor:
+        """Return the tokens [B, S] int64 aligned on the left, padding behind them.
+
+        Args:
+            symbols: [V_source] int64, the target id of each source id; None leaves the ids as they are.
+        """
+        columns = torch.arange(self.tokens.size(1), device=self.tokens.device)
+        skipped = self.tokens.eq(self.pad).cumprod(1).sum(1, keepdim=True)  # [B, 1], padding on the left
+        tokens = self.tokens.gather(1, (columns + skipped).clamp(max=columns.numel() - 1))
+        tokens = tokens if symbols is None else symbols[tokens]
+        return tokens.masked_fill(columns >= self.lengths[:, None], self.pad)
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class DraftBlock:
     """What a drafter guesses for every row.
 
     Args:
-        tokens: [B, K] int64; anything past a row's length.
+        tokens: [B, K] int64; anything past a row's length. A block may be narrower than the drafter's block size.
         lengths: [B] int64 in 0..K, how many of them count.
     """
 
@@ -118,7 +137,7 @@ class DecodeState:
         self.lengths = torch.ones_like(first)
         self.finished = torch.zeros_like(first, dtype=torch.bool)
         self.tally = Tally.zeros(block_size, first.device)
-        self.max_length = 1
+        self.max_length = self._min_length = 1
         self._n_finished = 0
         self._rows = torch.arange(n_rows, device=first.device)
         self._done = (self.tokens.clone(), self.scores.clone(), self.lengths.clone())
@@ -131,8 +150,10 @@ class DecodeState:
     def all_finished(self) -> bool:
         """Say whether nothing is left to decode. This is the one host read of a round."""
         open_lengths = self.lengths.masked_fill(self.finished, 0)
-        n_finished, longest = torch.stack([self.finished.sum(), open_lengths.max()]).tolist()  # host sync: loops
-        self._n_finished, self.max_length = n_finished, longest
+        shortest = self.lengths.masked_fill(self.finished, self.capacity).min()
+        counts = torch.stack([self.finished.sum(), open_lengths.max(), shortest])
+        n_finished, self.max_length, self._min_length = counts.tolist()  # host sync: the loop's one
+        self._n_finished = n_finished
         return n_finished == self.finished.numel()
 
     def with_draft(self, draft: DraftBlock) -> Tensor:
@@ -140,9 +161,35 @@ class DecodeState:
         last = self.tokens.gather(1, self.lengths[:, None] - 1)  # [B, 1]
         return torch.cat([last, draft.tokens], dim=1)
 
-    def steps(self) -> Tensor:
-        """[B, K + 1] int64, for each position fed the index of the token it predicts (0 = first)."""
-        return self.lengths[:, None] - 1 + torch.arange(self.block_size + 1, device=self.lengths.device)
+    @property
+    def n_rows(self) -> int:
+        """B, finished rows that are still in the batch counted."""
+        return self.finished.numel()
+
+    def no_draft(self) -> DraftBlock:
+        """Return tokens [B, 0]."""
+        return DraftBlock(self.tokens[:, :0], torch.zeros_like(self.lengths))
+
+    def trim(self, draft: DraftBlock, limit: int | None = None) -> DraftBlock:
+        """Cut a draft to ``limit`` tokens and to what this batch can use.
+
+        Finished rows draft nothing, nor does any row past its last token. On the CPU, where a host read is free and
+        every position costs, columns that no row uses are cut off, too; on other devices the width stays what it is.
+        """
+        room = self.limits.max_len + 1 - self.lengths  # [B]; the token after the draft needs a place as well
+        lengths = torch.minimum(draft.lengths, room).clamp(min=0, max=limit).masked_fill(self.finished, 0)
+        tokens = draft.tokens
+        if tokens.device.type == "cpu" and tokens.size(1) > 0:
+            tokens = tokens[:, : int(lengths.max())]
+        return DraftBlock(tokens, lengths)
+
+    def steps(self, n: int) -> Tensor:
+        """[B, N] int64, for each of n positions fed the index of the token it predicts (0 = first)."""
+        return self.lengths[:, None] - 1 + torch.arange(n, device=self.lengths.device)
+
+    def span(self, n: int) -> tuple[int, int]:
+        """Return the lowest and the highest of ``steps(n)`` over the unfinished rows, as host ints."""
+        return self._min_length - 1, self.max_length - 2 + n
 
     def commit(self, draft: DraftBlock, verdict: Verdict, lprobs: Tensor) -> Tensor:
         """Append what was accepted and the token after it, cut behind the first eos.
@@ -155,12 +202,13 @@ class DecodeState:
         Returns:
             [B] int64, tokens really appended: 0 for finished rows, else 1..K + 1.
         """
-        columns = torch.arange(self.block_size + 1, device=self.tokens.device)
+        width = draft.tokens.size(1)
+        columns = torch.arange(width + 1, device=self.tokens.device)
         next_token = verdict.next_token[:, None]  # [B, 1]
         new = torch.cat([draft.tokens, next_token], dim=1)  # [B, K + 1]
         new = torch.where(columns < verdict.n_accepted[:, None], new, next_token)
         is_eos = new.eq(self.limits.eos)
-        until_eos = torch.where(is_eos, columns, self.block_size + 1).amin(1) + 1  # [B]
+        until_eos = torch.where(is_eos, columns, width + 1).amin(1) + 1  # [B]
         room = self.limits.max_len + 2 - self.lengths  # an eos is forced in time, unless all scores are NaN
         kept = torch.minimum(torch.minimum(verdict.n_accepted + 1, until_eos), room).masked_fill(self.finished, 0)
         ended = (until_eos <= kept) | (room <= kept)

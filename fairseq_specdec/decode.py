@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from torch import Tensor
 
 from fairseq_specdec.acceptance import AcceptRule
-from fairseq_specdec.blocks import DecodeState, Source
+from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Memory, Verifier
 from fairseq_specdec.rules import Limits, constrain
@@ -22,12 +25,14 @@ class SpecDecoder:
         verifier: scores blocks and keeps their keys and values.
         drafter: proposes them.
         accept: decides what stands.
+        adaptive: draft as many tokens as pay (up to the drafter's block size) where shapes need not be fixed.
     """
 
-    def __init__(self, verifier: Verifier, drafter: Drafter, accept: AcceptRule) -> None:
+    def __init__(self, verifier: Verifier, drafter: Drafter, accept: AcceptRule, adaptive: bool = False) -> None:
         self.verifier = verifier
         self.drafter = drafter
         self.accept = accept
+        self._budget = BlockBudget(drafter.block_size) if adaptive and drafter.block_size > 0 else None
 
     @torch.no_grad()
     def decode(self, source: Source, memory: Memory, limits: Limits, first: Tensor) -> DecodeState:
@@ -45,16 +50,46 @@ class SpecDecoder:
         state = DecodeState(limits, first, self.drafter.block_size)
         self.verifier.start(memory, state.capacity)
         self.drafter.start(source)
+        budget = self._ready_budget(state)
         while not state.all_finished():
             self._drop_finished(state)
-            draft = self.drafter.propose(state)
+            limit = self.drafter.block_size if budget is None else budget.limit(state.n_rows)
+            draft = self._draft(state, limit, budget)
             lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
-            constrain(lprobs, state.steps(), state.limits)
+            width = lprobs.size(1)
+            constrain(lprobs, state.steps(width), state.limits, state.span(width))
             verdict = self.accept(draft, lprobs)
             kept = state.commit(draft, verdict, lprobs)  # [B]
             self.verifier.commit(kept)
             self.drafter.advance(kept)
+            if budget is not None and limit > 0:
+                budget.judged(draft, verdict, kept > 0)
         return state
+
+    def _draft(self, state: DecodeState, limit: int, budget: BlockBudget | None) -> DraftBlock:
+        """Draft up to ``limit`` tokens a row; nothing is asked of the drafter for 0."""
+        if limit == 0:
+            return state.no_draft()
+        began = time.perf_counter()
+        draft = state.trim(self.drafter.propose(state), limit)
+        if budget is not None:
+            budget.drafted(time.perf_counter() - began)
+        return draft
+
+    def _ready_budget(self, state: DecodeState) -> BlockBudget | None:
+        """Return the budget where there is something to choose; the first batch on a CPU times passes for it."""
+        if self._budget is None or state.tokens.device.type != "cpu":
+            return None
+        if not self._budget.is_measured:
+            self._budget.measure(lambda n: self._judge_anything(state, n), state.n_rows)
+        return self._budget
+
+    def _judge_anything(self, state: DecodeState, n: int) -> None:
+        """Make a pass of n positions a row over nothing that matters; what it writes is overwritten."""
+        tokens = state.tokens[:, :1].repeat(1, n)
+        lprobs = self.verifier.score(tokens, 0)
+        constrain(lprobs, state.steps(n), state.limits, state.span(n))
+        self.accept(DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1)), lprobs)
 
     def _drop_finished(self, state: DecodeState) -> None:
         """Drop finished rows everywhere, when enough of them have gathered; the others do not notice."""

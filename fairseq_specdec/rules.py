@@ -42,33 +42,45 @@ class Limits:
         return replace(self, prefix=prefix, source_lengths=lengths)
 
 
-def constrain(lprobs: Tensor, steps: Tensor, limits: Limits) -> Tensor:
+def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, span: tuple[int, int] | None = None) -> Tensor:
     """Edit log-probabilities in place as fairseq does before it picks a token.
 
     Args:
         lprobs: [B, N, V] float32, log-softmax of the verifier's logits. Changed in place.
         steps: [B, N] int64, index of the token that each position predicts (0 = first after the initial eos).
         limits: the options of this batch.
+        span: host ints, bounds of the steps that matter, where they are known: limits that they do not reach are not
+            looked at. Rows outside of it (finished ones) may keep scores that fairseq would have edited.
 
     Returns:
         lprobs, edited.
 
     Source: the body of the step loop of fairseq's SequenceGenerator._generate.
     """
-    lprobs.nan_to_num_(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+    lowest, highest = span or (0, limits.max_len)
+    _drop_nan(lprobs)
     lprobs[..., limits.pad] = -math.inf
     if limits.unk_penalty:
         lprobs[..., limits.unk] -= limits.unk_penalty
     past_end = steps >= limits.max_len  # [B, N]
-    _only(lprobs, torch.full_like(steps, limits.eos), past_end)
-    may_end = steps >= limits.min_len
-    if limits.prefix is not None and limits.prefix.size(1) > 0:
-        may_end |= _force_prefix(lprobs, steps, past_end, limits)
-    lprobs[..., limits.eos].masked_fill_(~may_end, -math.inf)
+    if highest >= limits.max_len:
+        _only(lprobs, torch.full_like(steps, limits.eos), past_end)
+    has_prefix = limits.prefix is not None and lowest < limits.prefix.size(1)
+    if has_prefix or lowest < limits.min_len:
+        may_end = steps >= limits.min_len
+        if has_prefix:
+            may_end |= _force_prefix(lprobs, steps, past_end, limits)
+        lprobs[..., limits.eos].masked_fill_(~may_end, -math.inf)
     if limits.source_lengths is not None:
         lengths = limits.source_lengths[:, None]  # [B, 1]
         lprobs[..., limits.eos].masked_fill_(steps < lengths, -math.inf).masked_fill_(steps >= lengths, 0.0)
     return lprobs
+
+
+def _drop_nan(lprobs: Tensor) -> None:
+    """Replace NaN by -inf. A NaN among logits makes the whole log-softmax NaN, so the CPU looks at one column first."""
+    if lprobs.device.type != "cpu" or lprobs[..., 0].isnan().any():
+        lprobs.nan_to_num_(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 
 def _force_prefix(lprobs: Tensor, steps: Tensor, past_end: Tensor, limits: Limits) -> Tensor:

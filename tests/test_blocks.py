@@ -12,7 +12,7 @@ def state_of(n_rows, block_size=3):
 
 
 def commit(state, drafts, accepted, following):
-    tokens = torch.tensor(drafts)
+    tokens = torch.tensor(drafts, dtype=torch.int64)
     draft = DraftBlock(tokens, torch.full((tokens.size(0),), tokens.size(1)))
     lprobs = -torch.arange(10.0).expand(tokens.size(0), tokens.size(1) + 1, 10)
     return state.commit(draft, Verdict(torch.tensor(accepted), torch.tensor(following)), lprobs).tolist()
@@ -68,6 +68,45 @@ def test_dropped_rows_come_back_in_their_place():
     assert outputs(state) == [[7, 9, EOS], [4, EOS], [8, EOS]]
 
 
+def trimmed(state, drafts, lengths):
+    draft = state.trim(DraftBlock(torch.tensor(drafts, dtype=torch.int64), torch.tensor(lengths)))
+    return draft.tokens.tolist(), draft.lengths.tolist()
+
+
+def test_a_draft_is_cut_to_its_longest_row():
+    assert trimmed(state_of(2), [[4, 5, 6], [7, 8, 9]], [1, 2]) == ([[4, 5], [7, 8]], [1, 2])
+    assert trimmed(state_of(2), [[4, 5, 6], [7, 8, 9]], [0, 3]) == ([[4, 5, 6], [7, 8, 9]], [0, 3])
+
+
+def test_a_draft_of_nothing_has_no_columns():
+    assert trimmed(state_of(2), [[4, 5, 6], [7, 8, 9]], [0, 0]) == ([[], []], [0, 0])
+    assert trimmed(state_of(2), [[], []], [0, 0]) == ([[], []], [0, 0])
+
+
+def test_finished_rows_draft_nothing():
+    state = state_of(2)
+    commit(state, [[4, 5, 6]] * 2, [0, 0], [EOS, 7])
+    assert trimmed(state, [[4, 5, 6], [7, 8, 9]], [3, 1]) == ([[4], [7]], [0, 1])
+
+
+def test_a_draft_leaves_room_for_the_token_after_it():
+    state = DecodeState(Limits(pad=1, unk=3, eos=EOS, max_len=5), torch.full((2,), EOS), 3)
+    assert trimmed(state, [[4, 5, 6]] * 2, [3, 3])[1] == [3, 3]
+    commit(state, [[4, 5, 6]] * 2, [3, 1], [7, 7])
+    assert trimmed(state, [[4, 5, 6]] * 2, [3, 3]) == ([[4, 5, 6]] * 2, [1, 3])
+    commit(state, [[4, 5, 6]] * 2, [0, 0], [7, 7])
+    assert trimmed(state, [[4, 5, 6]] * 2, [3, 3]) == ([[4, 5]] * 2, [0, 2])
+
+
+def test_blocks_of_different_widths_follow_each_other():
+    state = state_of(1, block_size=4)
+    assert commit(state, [[4, 5, 6, 7]], [2], [8]) == [3]
+    assert commit(state, [[]], [0], [9]) == [1]
+    assert commit(state, [[4]], [1], [5]) == [2]
+    assert outputs(state) == [[4, 5, 8, 9, 4, 5]]
+    assert state.tally.kept.tolist() == [0, 1, 1, 1, 0, 0]
+
+
 def test_scores_follow_their_tokens():
     state = state_of(1)
     commit(state, [[4, 5, 6]], [2], [7])
@@ -77,9 +116,9 @@ def test_scores_follow_their_tokens():
 
 def test_steps_number_the_tokens_that_are_predicted():
     state = state_of(2)
-    assert state.steps().tolist() == [[0, 1, 2, 3]] * 2
+    assert state.steps(4).tolist() == [[0, 1, 2, 3]] * 2
     commit(state, [[4, 5, 6]] * 2, [0, 2], [7, 7])
-    assert state.steps().tolist() == [[1, 2, 3, 4], [3, 4, 5, 6]]
+    assert state.steps(4).tolist() == [[1, 2, 3, 4], [3, 4, 5, 6]]
 
 
 def test_the_tally_counts_rounds_drafts_and_accepted_tokens_of_open_rows():

@@ -7,12 +7,10 @@ import torch
 from fairseq import checkpoint_utils
 
 from fairseq_specdec.blocks import DraftBlock
-from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.none import NoDrafter
-from fairseq_specdec.generator import SpecGenerator
-from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.stats import SpecStats
-from tests import tiny
+from fairseq_specdec.engine.verifier import Verifier
+from tests import oracle, tiny
+from tests.oracle import assert_same, batches, compare, ours, stock
 
 OPTIONS = {
     "defaults": {},
@@ -57,43 +55,7 @@ class Scripted(NoDrafter):
 
 @pytest.fixture(scope="module")
 def setting(data_bin, verifier):
-    models, cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(verifier)], {"data": str(data_bin)})
-    task.load_dataset("test")
-    return models, task
-
-
-def batches(task, size, count=24):
-    data = task.dataset("test")
-    for begin in range(0, count, size):
-        yield data.collater([data[i] for i in range(begin, min(begin + size, count))])
-
-
-def ours(models, task, drafter, options):
-    stats = SpecStats(SpecConfig(certify=True), drafter.block_size)
-    return SpecGenerator(models, task.target_dictionary, drafter, GenerationOptions.from_args(options), stats)
-
-
-def assert_same(expected, found):
-    for (a,), (b,) in zip(expected, found, strict=True):
-        assert a["tokens"].tolist() == b["tokens"].tolist()
-        torch.testing.assert_close(a["score"], b["score"], rtol=0, atol=1e-4)
-        torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
-
-
-def compare(models, task, drafter, size, options):
-    """Decode with both; return our statistics."""
-    args = Namespace(beam=1, **options)
-    stock, generator = task.build_generator(models, args), ours(models, task, drafter, args)
-    for sample in batches(task, size):
-        prefix = sample["target"][:, : args.prefix_size] if "prefix_size" in options else None
-        expected = stock.generate(models, sample, prefix_tokens=prefix)
-        rows = [row[0]["tokens"] for row in expected]
-        drafter.expected = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=1)
-        assert_same(expected, generator.generate(models, sample, prefix_tokens=prefix))
-    certificate = generator.stats.certificate
-    assert certificate["wrong"] == 0
-    assert certificate["tokens"] == generator.stats.tokens
-    return generator.stats
+    return oracle.load(verifier, data_bin)
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])
@@ -101,7 +63,7 @@ def compare(models, task, drafter, size, options):
 @pytest.mark.parametrize("kind", ["right", "wrong", "random", "empty"])
 def test_no_draft_changes_the_output(setting, kind, block_size, size):
     torch.manual_seed(0)
-    stats = compare(*setting, Scripted(kind, block_size), size, {})
+    stats = compare(setting, Scripted(kind, block_size), batches(setting[1], size))
     if kind == "right":
         assert stats.acceptance_length > 0.6 * min(block_size + 1, stats.tokens / stats.sentences)
     elif kind == "empty":
@@ -112,7 +74,7 @@ def test_no_draft_changes_the_output(setting, kind, block_size, size):
 @pytest.mark.parametrize("kind", ["none", "random"])
 def test_every_generation_option_is_honoured_as_by_fairseq(setting, kind, options):
     torch.manual_seed(0)
-    compare(*setting, NoDrafter() if kind == "none" else Scripted(kind, 4), 5, options)
+    compare(setting, NoDrafter() if kind == "none" else Scripted(kind, 4), batches(setting[1], 5), **options)
 
 
 def test_an_ensemble_averages_probabilities(setting, data_bin, tmp_path):
@@ -120,21 +82,21 @@ def test_an_ensemble_averages_probabilities(setting, data_bin, tmp_path):
     second = tiny.save_verifier(tmp_path / "second.pt", data_bin, seed=2)
     more, _ = checkpoint_utils.load_model_ensemble([str(second)], {"data": str(data_bin)}, task)
     torch.manual_seed(0)
-    compare([*models, *more], task, Scripted("random", 4), 5, {})
+    compare(([*models, *more], task), Scripted("random", 4), batches(task, 5))
 
 
 def test_a_bos_token_starts_the_output_as_in_fairseq(setting):
     models, task = setting
     sample = next(batches(task, 8))
-    stock = task.build_generator(models, Namespace(beam=1))
-    generator = ours(models, task, NoDrafter(), Namespace())
-    assert_same(stock.generate(models, sample, bos_token=5), generator.generate(models, sample, bos_token=5))
+    fairseqs = task.build_generator(models, Namespace(beam=1))
+    generator = ours(setting, NoDrafter())
+    assert_same(fairseqs.generate(models, sample, bos_token=5), generator.generate(models, sample, bos_token=5))
 
 
 def test_results_do_not_depend_on_who_shares_the_batch(setting):
     models, task = setting
     data = task.dataset("test")
-    generator = ours(models, task, NoDrafter(), Namespace())
+    generator = ours(setting, NoDrafter())
     together = generator.generate(models, data.collater([data[i] for i in range(8)]))
     order = {int(i): row for i, row in zip(data.collater([data[i] for i in range(8)])["id"], together, strict=True)}
     for i in range(8):
@@ -147,7 +109,7 @@ def test_nan_weights_give_an_error_that_says_so(setting):
     models, task = setting
     broken = copy.deepcopy(models[0])
     broken.decoder.layers[0].fc1.weight.data.fill_(float("nan"))
-    generator = ours([broken], task, NoDrafter(), Namespace(max_len_b=5))
+    generator = ours(([broken], task), NoDrafter(), max_len_b=5)
     with pytest.raises(ValueError, match="hold NaN or infinite values; check the checkpoint given by --path"):
         generator.generate([broken], next(batches(task, 2)))
 
@@ -158,9 +120,50 @@ def test_weights_changed_by_training_are_read_again(setting):
     models, task = setting
     model = copy.deepcopy(models[0])
     sample = next(batches(task, 4))
-    generator = ours([model], task, NoDrafter(), Namespace(max_len_b=8))
+    generator = ours(([model], task), NoDrafter(), max_len_b=8)
     generator.generate([model], sample)
     model.decoder.layers[0].fc1.weight.data.mul_(-1)
     generator.weights_changed()
-    expected = task.build_generator([model], Namespace(beam=1, max_len_b=8)).generate([model], sample)
+    (expected,) = stock(([model], task), [sample], max_len_b=8)
     assert_same(expected, generator.generate([model], sample))
+
+
+@pytest.mark.parametrize("kind", ["right", "wrong", "random", "empty"])
+@pytest.mark.parametrize("size", [1, 8])
+def test_blocks_as_wide_as_pays_change_no_output(setting, kind, size):
+    torch.manual_seed(0)
+    drafter = Scripted(kind, 8)
+    generator = ours(setting, drafter, adaptive=True)
+    for sample in batches(setting[1], size):
+        (expected,) = stock(setting, [sample])
+        rows = [row[0]["tokens"] for row in expected]
+        drafter.expected = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=1)
+        assert_same(expected, generator.generate(setting[0], sample))
+
+
+@pytest.mark.parametrize("options", [{}, {"match_source_len": True}, {"max_len_a": 1.0, "max_len_b": 1}], ids=str)
+def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(setting, monkeypatch, caplog, options):
+    score, sizes = Verifier.score, []
+
+    def scarce(self, tokens, longest):
+        sizes.append(tokens.size(0))
+        if tokens.size(0) > 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return score(self, tokens, longest)
+
+    monkeypatch.setattr(Verifier, "score", scarce)
+    (sample,) = batches(setting[1], 10, 10)
+    (expected,) = stock(setting, [sample], **options)
+    generator = ours(setting, NoDrafter(), **options)
+    assert_same(expected, generator.generate(setting[0], sample))
+    assert generator.stats.sentences == 10 and max(sizes) == 10
+    assert "out of memory with 10 sentences: decoding them in halves; lower --max-tokens" in caplog.text
+
+
+def test_an_error_that_is_not_about_memory_is_not_swallowed(setting, monkeypatch):
+    def broken(self, tokens, longest):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(Verifier, "score", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        ours(setting, NoDrafter()).generate(setting[0], next(batches(setting[1], 4)))

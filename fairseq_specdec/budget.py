@@ -1,0 +1,98 @@
+"""How many draft tokens a round are worth their time: on a CPU every position that is verified costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.blocks import DraftBlock, Verdict
+
+DECAY = 0.98  # of what is known about the drafts, a draft token
+PROBE_EVERY = 32  # rounds without drafts after which one is drafted, to see whether that has changed
+PROBE = 4  # draft tokens of such a round
+
+
+class BlockBudget:
+    """Chooses the width of the next block from what passes cost and from how drafts fare.
+
+    A round of K drafts brings 1 + p1 + p1 p2 + ... + p1 p2 ... pK tokens a row, p_k being how often the k-th draft
+    token is right when those before it are: the first one after a bifurcation is the hardest to guess. It costs the
+    draft, a share a, and b for each of rows * (K + 1) positions. a and b are measured on the first batch, the draft's
+    cost and the p as decoding goes on. The K that brings most tokens a second is taken; 0 is plain greedy decoding.
+
+    Nothing here can change an output, only the time it takes. Where shapes have to be fixed (on a GPU) it is not used.
+
+    Args:
+        block_size: the most draft tokens a round.
+    """
+
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
+        self._fixed, self._per_position, self._drafting = 0.0, 0.0, 0.0  # seconds
+        self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
+        self._is_warm = False  # something was drafted before
+        self._without = 0  # rounds since something was drafted
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether passes have been timed."""
+        return self._per_position > 0
+
+    def measure(self, run: Callable[[int], object], rows: int) -> None:
+        """Time passes of one position a row and of several.
+
+        Args:
+            run: makes a pass of so many positions a row, without effect on what is decoded.
+            rows: of the batch.
+        """
+        wide = min(self.block_size, 8) + 1
+        narrow_seconds, wide_seconds = (min(_seconds(run, n) for _ in range(3)) for n in (1, wide))
+        self._per_position = max(wide_seconds - narrow_seconds, 1e-9) / (rows * (wide - 1))
+        self._fixed = max(narrow_seconds - rows * self._per_position, 0.0)
+
+    def limit(self, rows: int) -> int:
+        """Return how many tokens to draft in the next round of so many rows."""
+        if not self.is_measured:
+            return self.block_size
+        best, most, tokens, reached = 0, 0.0, 1.0, 1.0
+        for k in range(self.block_size + 1):
+            seconds = self._fixed + self._per_position * rows * (k + 1) + (self._drafting if k else 0.0)
+            if tokens / seconds > most:
+                best, most = k, tokens / seconds
+            if k < self.block_size:
+                reached *= self._right[k] / self._tried[k]
+                tokens += reached
+        if best == 0:
+            self._without += 1
+            if self._without % PROBE_EVERY == 0:
+                return min(PROBE, self.block_size)
+        return best
+
+    def drafted(self, seconds: float) -> None:
+        """Learn what drafting took; the first time, which may load and allocate, and slow exceptions do not count."""
+        if self._is_warm:
+            self._drafting = min(seconds, 1.05 * self._drafting) if self._drafting else seconds
+        self._is_warm = True
+
+    def judged(self, draft: DraftBlock, verdict: Verdict, active: Tensor) -> None:
+        """Learn how a round's drafts fared, in the rows that were ``active`` [B] bool. Reads the host."""
+        columns = torch.arange(max(1, draft.tokens.size(1)))
+        n_right = verdict.n_accepted.minimum(draft.lengths)[:, None]  # [B, 1]
+        tried = (draft.lengths[:, None] > columns) & (n_right >= columns)  # [B, K]: those before it were right
+        tried[:, 0] = active  # where nothing could be drafted nothing was right either
+        counts = torch.stack([tried.sum(0), (n_right > columns).sum(0)]).tolist()
+        for k, (n_tried, right) in enumerate(zip(*counts, strict=True)):
+            if n_tried:
+                weight = DECAY**n_tried  # the average of the last 1 / (1 - DECAY) draft tokens at this position, or so
+                gain = (1 - weight) / (1 - DECAY) / n_tried
+                self._tried[k] = weight * self._tried[k] + gain * n_tried
+                self._right[k] = weight * self._right[k] + gain * right
+
+
+def _seconds(run: Callable[[int], Tensor | object], n: int) -> float:
+    began = time.perf_counter()
+    run(n)
+    return time.perf_counter() - began

@@ -1,0 +1,121 @@
+import itertools
+import random
+
+import pytest
+import torch
+
+from fairseq_specdec import budget as budget_module
+from fairseq_specdec.blocks import DraftBlock, Verdict
+from fairseq_specdec.budget import PROBE, PROBE_EVERY, BlockBudget
+
+
+class Machine:
+    """A clock that a pass of n positions a row moves by fixed + rows * n * each."""
+
+    def __init__(self, monkeypatch, rows, fixed, each):
+        self.now, self.rows, self.fixed, self.each = 0.0, rows, fixed, each
+        monkeypatch.setattr(budget_module.time, "perf_counter", lambda: self.now)
+
+    def run(self, n):
+        self.now += self.fixed + self.rows * n * self.each
+
+
+def measured(monkeypatch, rows, fixed=1.0, each=0.03, block_size=16):
+    budget = BlockBudget(block_size)
+    budget.measure(Machine(monkeypatch, rows, fixed, each).run, rows)
+    return budget
+
+
+def fare(budget, drafted, accepted, rounds=400):
+    """Let rounds of one row go by in which so many tokens were drafted and accepted."""
+    for _ in range(rounds):
+        draft = DraftBlock(torch.zeros(1, drafted, dtype=torch.int64), torch.tensor([drafted]))
+        budget.judged(draft, Verdict(torch.tensor([accepted]), torch.tensor([5])), torch.tensor([True]))
+
+
+def test_before_it_is_measured_the_whole_block_is_drafted():
+    assert BlockBudget(16).limit(64) == 16
+
+
+def test_good_drafts_are_long_for_one_row_and_short_for_many(monkeypatch):
+    budget, rng = measured(monkeypatch, 1), random.Random(1)
+    for _ in range(600):  # each draft token is right five times in six
+        fare(budget, 16, next((n for n in range(16) if rng.random() < 1 / 6), 16), rounds=1)
+    limits = [budget.limit(rows) for rows in (1, 4, 16, 64, 512)]
+    assert limits == sorted(limits, reverse=True)
+    assert limits[0] >= 6 and limits[-1] <= 2
+
+
+def test_tokens_behind_a_place_where_drafts_always_break_off_are_not_drafted(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    fare(budget, 9, 5)
+    assert budget.limit(1) == 5
+
+
+def test_a_hard_first_token_does_not_shorten_drafts_that_go_on_well_behind_it(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    for _ in range(300):
+        fare(budget, 16, 0, rounds=1)
+        fare(budget, 16, 16, rounds=1)
+    assert budget.limit(1) == 16
+
+
+def test_drafts_that_are_always_wrong_are_left_out_but_for_a_probe_now_and_then(monkeypatch):
+    budget = measured(monkeypatch, 8)
+    fare(budget, 4, 0)
+    limits = [budget.limit(8) for _ in range(3 * PROBE_EVERY)]
+    assert set(limits) == {0, PROBE}
+    assert limits.count(PROBE) == 3
+
+
+def test_drafts_that_have_become_better_are_used_again(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    fare(budget, 4, 0)
+    assert budget.limit(1) == 0
+    fare(budget, 4, 4, rounds=100)
+    assert budget.limit(1) > 4
+
+
+def test_a_drafter_that_costs_more_than_it_brings_is_not_asked(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    fare(budget, 4, 2)
+    assert budget.limit(1) > 0
+    for _ in range(500):
+        budget.drafted(30.0)
+    assert budget.limit(1) == 0
+
+
+def test_a_slow_first_draft_and_slow_exceptions_do_not_stop_drafting(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    fare(budget, 4, 2)
+    before = budget.limit(1)
+    for seconds in (50.0, 0.01, 0.01, 50.0, 0.01):
+        budget.drafted(seconds)
+        assert budget.limit(1) == before
+
+
+def test_a_drafter_that_mostly_finds_nothing_is_hardly_asked(monkeypatch):
+    budget = measured(monkeypatch, 1, fixed=1.0, each=0.1)
+    budget.drafted(0.5)
+    budget.drafted(0.5)
+    for _ in range(100):
+        fare(budget, 0, 0, rounds=9)
+        fare(budget, 4, 4, rounds=1)
+    assert budget.limit(1) == 0
+
+
+def test_finished_rows_teach_nothing(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    fare(budget, 9, 8)
+    before = budget.limit(1)
+    empty = DraftBlock(torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    for _ in range(500):
+        budget.judged(empty, Verdict(torch.tensor([0]), torch.tensor([5])), torch.tensor([False]))
+    assert budget.limit(1) == before
+
+
+@pytest.mark.parametrize("rows", [1, 32])
+def test_what_a_pass_costs_is_measured_from_two_widths(monkeypatch, rows):
+    for fixed, each in itertools.product((0.5, 2.0), (0.01, 0.1)):
+        budget = measured(monkeypatch, rows, fixed, each)
+        assert budget._fixed == pytest.approx(fixed) and budget._per_position == pytest.approx(each)
