@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_BLOCK_SIZE = 64
+DRAFT_RULES = ("edit-aware", "published")
+# options that only some drafters have a use for, and what each is
+DRAFTER_OPTIONS = {
+    "drafter_path": "the drafter's checkpoint",
+    "draft_file": "a file with one guess for each sentence",
+    "ngram_corpus": "a file with text in the target language",
+    "draft_rule": f"one of {', '.join(DRAFT_RULES)}",
+}
 
 
 class OptionError(ValueError):
@@ -24,6 +32,9 @@ class SpecConfig:
     Args:
         drafter: registered name of the drafter.
         drafter_path: weights of the drafter, for drafters that have some.
+        draft_file: a guess for each sentence, for drafters that take some.
+        ngram_corpus: text in the target language, likewise.
+        draft_rule: how drafts that copy a text go on after a bifurcation, one of DRAFT_RULES.
         block_size: draft tokens a round (K); None means the drafter's own.
         beta: a draft token must be ranked in the verifier's top ``beta``; 1 is exact.
         tau: and at most this far (in log-probability) below the verifier's best.
@@ -33,22 +44,30 @@ class SpecConfig:
 
     drafter: str = "none"
     drafter_path: str | None = None
+    draft_file: str | None = None
+    ngram_corpus: str | None = None
+    draft_rule: str | None = None
     block_size: int | None = None
     beta: int = 1
     tau: float = 0.0
     spec_stats: str | None = None
     certify: bool = False
 
-    def validate(self, *, needs_weights: bool) -> None:
+    def validate(self, *, required: frozenset[str] = frozenset(), accepted: frozenset[str] = frozenset()) -> None:
         """Check every field and every rule between fields.
 
         Args:
-            needs_weights: whether the chosen drafter is a trained model.
+            required: options, by their names here, that the chosen drafter cannot do without.
+            accepted: further options that it takes.
 
         Raises:
             OptionError: lists every broken rule with the option, the rule, the value and the remedy.
         """
-        reasons = [*self._bad_numbers(), *self._bad_files(needs_weights)]
+        reasons = [*self._bad_numbers(), *self._bad_drafter_options(required, accepted)]
+        if self.draft_rule not in (None, *DRAFT_RULES):
+            reasons.append(f"--draft-rule must be one of {', '.join(DRAFT_RULES)}, got {self.draft_rule}: choose one.")
+        if self.spec_stats and not Path(self.spec_stats).absolute().parent.is_dir():
+            reasons.append(f"--spec-stats must be in an existing folder, got {self.spec_stats}: create it first.")
         if reasons:
             raise OptionError(reasons)
 
@@ -68,17 +87,18 @@ class SpecConfig:
             reasons.append(f"--certify needs --beta 1 (exact decoding), got {self.beta}: leave one of the two out.")
         return reasons
 
-    def _bad_files(self, needs_weights: bool) -> list[str]:
+    def _bad_drafter_options(self, required: frozenset[str], accepted: frozenset[str]) -> list[str]:
         reasons = []
-        if needs_weights and not self.drafter_path:
-            reasons.append(f"--drafter-path is required by --drafter {self.drafter}: pass the drafter's checkpoint.")
-        elif needs_weights and not Path(self.drafter_path).is_file():
-            reasons.append(f"--drafter-path must be an existing file, got {self.drafter_path}: check the path.")
-        elif self.drafter_path and not needs_weights:
-            reasons.append(
-                f"--drafter-path is refused by --drafter {self.drafter}, which has no weights, "
-                f"got {self.drafter_path}: leave it out or pass --drafter nat."
-            )
-        if self.spec_stats and not Path(self.spec_stats).absolute().parent.is_dir():
-            reasons.append(f"--spec-stats must be in an existing folder, got {self.spec_stats}: create it first.")
+        for name, what in DRAFTER_OPTIONS.items():
+            option, value = f"--{name.replace('_', '-')}", getattr(self, name)
+            if value is None:
+                if name in required:
+                    reasons.append(f"{option} is required by --drafter {self.drafter}: pass {what}.")
+            elif name not in required | accepted:
+                reasons.append(
+                    f"{option} is refused by --drafter {self.drafter}, which has no use for {what}, got {value}: leave "
+                    f"it out or choose another --drafter."
+                )
+            elif name != "draft_rule" and not Path(value).is_file():
+                reasons.append(f"{option} must be an existing file, got {value}: check the path.")
         return reasons

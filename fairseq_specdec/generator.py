@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any
 
@@ -14,22 +15,32 @@ from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.decode import SpecDecoder
 from fairseq_specdec.drafters.base import Drafter
-from fairseq_specdec.engine.verifier import EncoderOutput, Memory, Verifier
-from fairseq_specdec.engine.weights import check_supported, read_verifier
+from fairseq_specdec.engine.encoder import FastEncoder
+from fairseq_specdec.engine.support import check_supported
+from fairseq_specdec.engine.verifier import Memory, Verifier
+from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.rules import Limits
 from fairseq_specdec.stats import SpecStats
 
+logger = logging.getLogger(__name__)
+
 Hypotheses = list[list[dict[str, Tensor]]]
+NetInput = dict[str, Tensor]
 # --match-source-len: fairseq 0.12.2 leaves eos out of the source length that it matches, later versions count it
 EOS_NOT_MATCHED = int(fairseq.__version__ == "0.12.2")
 
 
-def source_lengths(net_input: dict[str, Tensor], pad: int) -> Tensor:
+def source_lengths(net_input: NetInput, pad: int) -> Tensor:
     """Return [B] int64, the source lengths of a fairseq batch without padding, eos counted."""
     if net_input.get("src_lengths") is not None:
         return net_input["src_lengths"].long()
     return net_input["src_tokens"].ne(pad).sum(1)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error says that there is no memory left, on a GPU or in the process."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 def limits_of(
@@ -70,13 +81,20 @@ class SpecGenerator:
         drafter: proposes tokens.
         options: generation options.
         stats: adds up what happens; its config also says beta, tau and whether to certify.
+        adaptive: let the number of draft tokens follow what pays on this machine, up to the drafter's block size.
 
     Raises:
         UnsupportedModelError: the engine cannot run one of the models.
     """
 
     def __init__(
-        self, models: list[nn.Module], dictionary: Any, drafter: Drafter, options: GenerationOptions, stats: SpecStats
+        self,
+        models: list[nn.Module],
+        dictionary: Any,
+        drafter: Drafter,
+        options: GenerationOptions,
+        stats: SpecStats,
+        adaptive: bool = False,
     ) -> None:
         for model in models:
             model.eval()  # returns None once fairseq has prepared a model for inference
@@ -87,7 +105,9 @@ class SpecGenerator:
         self.drafter = drafter
         self.options = options
         self.stats = stats
+        self.adaptive = adaptive
         self.certificate = Certificate() if stats.config.certify else None
+        self._encoders: list[FastEncoder] = []
         self._decoder: SpecDecoder | None = None
         for model in self.models:
             check_supported(model.decoder)  # refuse before any data is read
@@ -109,7 +129,8 @@ class SpecGenerator:
 
         Args:
             models: ignored, as by fairseq's own generator; the models given at construction are used.
-            sample: a fairseq batch; ``net_input`` holds src_tokens [B, S] and src_lengths [B].
+            sample: a fairseq batch; ``net_input`` holds src_tokens [B, S] and src_lengths [B], and ``id`` [B], if it is
+                there, each sentence's place in the data.
             prefix_tokens: [B, P] int64, forced first tokens, pad where a row has fewer.
             constraints: must be None.
             bos_token: the token to start from instead of eos.
@@ -126,18 +147,41 @@ class SpecGenerator:
         return run(sample, prefix_tokens, bos_token)
 
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
-        decoder = self._ready_decoder()
         net_input = sample["net_input"]
-        source = Source(net_input["src_tokens"], source_lengths(net_input, self.pad), self.pad)
+        source = Source(net_input["src_tokens"], source_lengths(net_input, self.pad), self.pad, sample.get("id"))
         limits = limits_of(self.options, self.dictionary, self.models, source, prefix_tokens)
-        encoded = self.stats.time("encode", self._encode)(net_input)
         first = source.lengths.new_full(source.lengths.shape, self.eos if bos_token is None else bos_token)
-        state = decoder.decode(source, self._memory(encoded), limits, first)
-        tokens, scores, lengths = state.result()
+        tokens, scores, lengths = self._decode(net_input, source, limits, first)
         if self.certificate is not None:
-            self._certify(encoded, tokens, lengths, limits)
-        self.stats.add(state.tally, source.tokens.size(0))
+            self._certify(net_input, tokens, lengths, limits)
         return self._hypotheses(tokens, scores, lengths.tolist(), (source.lengths - EOS_NOT_MATCHED).tolist())
+
+    def _decode(self, net_input: NetInput, source: Source, limits: Limits, first: Tensor) -> tuple[Tensor, ...]:
+        """Return tokens [B, T], scores [B, T] and lengths [B]; where memory runs out halve the batch, with a warning.
+
+        The halves keep the padding and the limits of the whole batch, so their output is the same.
+        """
+        n_rows = first.size(0)
+        try:
+            return self._decode_at_once(net_input, source, limits, first)
+        except RuntimeError as error:
+            if n_rows == 1 or not is_out_of_memory(error):
+                raise
+        if first.is_cuda:
+            torch.cuda.empty_cache()
+        logger.warning("out of memory with %d sentences: decoding them in halves; lower --max-tokens", n_rows)
+        halves = []
+        for rows in torch.arange(n_rows, device=first.device).chunk(2):
+            part = {name: value.index_select(0, rows) for name, value in net_input.items() if value is not None}
+            halves.append(self._decode(part, source.select_rows(rows), limits.select_rows(rows), first[rows]))
+        return tuple(torch.cat(parts) for parts in zip(*halves, strict=True))
+
+    def _decode_at_once(self, net_input: NetInput, source: Source, limits: Limits, first: Tensor) -> tuple[Tensor, ...]:
+        decoder = self._ready_decoder()
+        memory = self.stats.time("encode", self._encode)(net_input)
+        state = decoder.decode(source, memory, limits, first)
+        self.stats.add(state.tally, first.size(0))
+        return state.result()
 
     def _ready_decoder(self) -> SpecDecoder:
         """Return the decoder over the models' weights as they are now."""
@@ -146,31 +190,23 @@ class SpecGenerator:
         if old is None or old.verifier.decoders[0].weights.embedding.data_ptr() != like.data_ptr():
             self.stats.device, self.stats.dtype = like.device.type, str(like.dtype).removeprefix("torch.")
             weights = [read_verifier(model.decoder) for model in self.models]
+            self._encoders = [FastEncoder(model.encoder) for model in self.models]
             self.drafter.to(like.device, like.dtype)
             timed = self.stats.timed
             self._decoder = SpecDecoder(
                 timed(Verifier(weights, self.options.temperature), start="encode", score="verify", commit="verify"),
                 timed(self.drafter, start="encode", propose="draft", advance="draft"),
                 accept_rule(self.stats.config.beta, self.stats.config.tau),
+                self.adaptive,
             )
         return self._decoder
 
-    def _encode(self, net_input: dict[str, Tensor]) -> list[dict[str, list[Tensor]]]:
-        return [model.encoder.forward_torchscript(net_input) for model in self.models]
+    def _encode(self, net_input: NetInput) -> Memory:
+        return [encoder.forward(net_input) for encoder in self._encoders]
 
-    @staticmethod
-    def _memory(encoded: list[dict[str, list[Tensor]]]) -> Memory:
-        """Turn fairseq's [S, B, C] into [B, S, C]; a padding mask without padding becomes None."""
-        outputs = []
-        for out in encoded:
-            padding = next(iter(out["encoder_padding_mask"]), None)
-            if padding is not None and not padding.any():  # host sync: once a batch
-                padding = None
-            outputs.append(EncoderOutput(out["encoder_out"][0].transpose(0, 1), padding))
-        return outputs
-
-    def _certify(self, encoded: list[Any], tokens: Tensor, lengths: Tensor, limits: Limits) -> None:
+    def _certify(self, net_input: NetInput, tokens: Tensor, lengths: Tensor, limits: Limits) -> None:
         assert self.certificate is not None
+        encoded = [model.encoder.forward_torchscript(net_input) for model in self.models]  # stock modules throughout
         checked = certify(self.models, encoded, tokens, lengths, limits, self.options.temperature)
         self.certificate.add(checked)
         self.stats.certificate = self.certificate.as_dict()

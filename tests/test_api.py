@@ -8,7 +8,7 @@ from fairseq import checkpoint_utils, tasks
 import fairseq_specdec
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.engine.weights import UnsupportedModelError
+from fairseq_specdec.engine.support import UnsupportedModelError
 from tests import tiny
 
 
@@ -135,6 +135,31 @@ def test_trained_drafter_changes_the_rounds_and_not_the_output(joined_verifier, 
     assert stats["drafted"] > 0
 
 
+@pytest.mark.parametrize("drafter", ["input", "ngram", "file"])
+def test_drafters_without_weights_change_the_rounds_and_not_the_output(
+    joined_verifier, joined_data_bin, tmp_path, drafter
+):
+    sentences = (joined_data_bin / "test.de").read_text("utf-8").splitlines()
+    plain = fairseq_specdec.load(joined_verifier, joined_data_bin).generate(sentences)
+    (tmp_path / "guesses").write_text("".join(f"{line}\n" for line in plain), "utf-8")
+    extra = {"draft_file": tmp_path / "guesses"} if drafter == "file" else {}
+    model = fairseq_specdec.load(joined_verifier, joined_data_bin, drafter, block_size=5, **extra)
+    assert model.generate(sentences) == plain
+    stats = model.generate_tokens(sentences).stats
+    assert (stats["drafter"], stats["block_size"]) == (drafter, 5)
+    assert stats["drafted"] > 0
+    if drafter != "input":  # a guess that is right; what was decoded a moment ago
+        assert stats["acceptance_length"] > 2
+
+
+def test_guesses_belong_to_the_sentences_of_a_call(joined_verifier, joined_data_bin, tmp_path):
+    (tmp_path / "guesses").write_text("t1\nt2\n", "utf-8")
+    model = fairseq_specdec.load(joined_verifier, joined_data_bin, "file", draft_file=tmp_path / "guesses")
+    assert len(model.generate(["s1", "s2"], batch_size=1)) == 2
+    with pytest.raises(OptionError, match="got 2 lines in .*guesses but sentence 3"):
+        model.generate(["s1", "s2", "s3"], batch_size=1)
+
+
 def test_half_precision_decodes(verifier, data_bin, sentences):
     model = fairseq_specdec.load(verifier, data_bin, dtype="bfloat16")
     assert model.generate_tokens(sentences[:4]).stats["dtype"] == "bfloat16"
@@ -180,6 +205,10 @@ def test_one_string_is_refused(model):
         ({"prefix_size": 3}, "prefix_size must be an option"),
         ({"beam": 5}, "--beam must be 1"),
         ({"drafter": "nat"}, "--drafter-path is required"),
+        ({"drafter": "file"}, "--draft-file is required by --drafter file"),
+        ({"drafter": "input"}, "--drafter input needs symbols that are in both dictionaries"),
+        ({"drafter": "input", "ngram_corpus": "text"}, "--ngram-corpus is refused by --drafter input"),
+        ({"drafter": "ngram", "draft_rule": "published"}, "--draft-rule is refused by --drafter ngram"),
         ({"drafter": "ngrm"}, "Unknown drafter 'ngrm'"),
         ({"tau": 1.0}, "--tau must be 0 with --beta 1"),
         ({"dtype": "int8"}, "dtype must be one of float32"),

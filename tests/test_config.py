@@ -4,10 +4,13 @@ import pytest
 
 from fairseq_specdec.config import OptionError, SpecConfig
 
+NAT = {"required": frozenset({"drafter_path"})}
+INPUT = {"accepted": frozenset({"draft_rule"})}
 
-def reasons(needs_weights=False, **options):
+
+def reasons(needs=None, **options):
     with pytest.raises(OptionError) as error:
-        SpecConfig(**options).validate(needs_weights=needs_weights)
+        SpecConfig(**options).validate(**(needs or {}))
     return error.value.reasons
 
 
@@ -37,13 +40,29 @@ def test_all_reasons_come_at_once():
 
 
 def test_a_drafter_with_weights_needs_an_existing_file():
-    assert "--drafter-path is required by --drafter nat" in reasons(needs_weights=True, drafter="nat")[0]
-    missing = reasons(needs_weights=True, drafter="nat", drafter_path="missing.pt")
+    assert "--drafter-path is required by --drafter nat" in reasons(NAT, drafter="nat")[0]
+    missing = reasons(NAT, drafter="nat", drafter_path="missing.pt")
     assert missing == ["--drafter-path must be an existing file, got missing.pt: check the path."]
 
 
 def test_good_options_pass(tmp_path):
     weights = tmp_path / "d.pt"
     weights.touch()
-    SpecConfig("nat", str(weights), 64, 3, 1.0, str(tmp_path / "s.json")).validate(needs_weights=True)
-    SpecConfig().validate(needs_weights=False)
+    stats = str(tmp_path / "s.json")
+    SpecConfig("nat", str(weights), block_size=64, beta=3, tau=1.0, spec_stats=stats).validate(**NAT)
+    SpecConfig("input", draft_rule="published").validate(**INPUT)
+    SpecConfig().validate()
+
+
+def test_options_that_a_drafter_has_no_use_for_are_refused():
+    found = reasons(INPUT, drafter="input", draft_file="guesses.txt", drafter_path="d.pt", ngram_corpus="c.txt")
+    assert [line.split()[0] for line in found] == ["--drafter-path", "--draft-file", "--ngram-corpus"]
+    assert found[1] == (
+        "--draft-file is refused by --drafter input, which has no use for a file with one guess for each sentence, got "
+        "guesses.txt: leave it out or choose another --drafter."
+    )
+
+
+def test_an_unknown_draft_rule_is_refused_with_the_known_ones():
+    found = reasons(INPUT, drafter="input", draft_rule="publshed")
+    assert found == ["--draft-rule must be one of edit-aware, published, got publshed: choose one."]

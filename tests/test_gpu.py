@@ -8,7 +8,10 @@ import torch
 from fairseq import checkpoint_utils, utils
 
 from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.drafters.file import FileDrafter
+from fairseq_specdec.drafters.input import InputDrafter
 from fairseq_specdec.drafters.nat import NatDrafter
+from fairseq_specdec.drafters.ngram import NgramDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
@@ -16,6 +19,7 @@ from fairseq_specdec.stats import SpecStats
 from tests import tiny
 
 pytestmark = pytest.mark.gpu
+KINDS = ["none", "nat", "input", "ngram", "file"]
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +42,21 @@ def generator_for(model, task, drafter):
 
 
 def drafter_for(data_bin, kind):
+    n_types = len(tiny.read_dictionaries(data_bin)[0])
+    symbols = torch.arange(n_types).roll(-4)  # a table of symbols has to move as well
     if kind == "none":
         return NoDrafter()
+    if kind == "input":
+        return InputDrafter(symbols, 5)
+    if kind == "ngram":
+        return NgramDrafter(5, 2, symbols, corpus=[torch.tensor([4, 5, 6, 2]), torch.tensor([2])])
+    if kind == "file":
+        return FileDrafter([torch.arange(4, 4 + i % 9) for i in range(tiny.SPLITS["test"])], "guesses.txt", 5)
     model, _ = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter")
     return NatDrafter(model, 5)
 
 
-@pytest.mark.parametrize("kind", ["none", "nat"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [1, 8, 40])
 def test_float32_output_is_that_of_fairseq(setting, data_bin, kind, size):
     model, task = setting
@@ -60,7 +72,7 @@ def test_float32_output_is_that_of_fairseq(setting, data_bin, kind, size):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("kind", ["none", "nat"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_half_precision_output_has_nothing_wrong(setting, data_bin, kind, dtype):
     model, task = setting
     half = copy.deepcopy(model).to(dtype)
@@ -69,3 +81,42 @@ def test_half_precision_output_has_nothing_wrong(setting, data_bin, kind, dtype)
         ours.generate([half], sample)
     assert ours.stats.certificate["wrong"] == 0
     assert ours.stats.dtype == str(dtype).removeprefix("torch.")
+
+
+@pytest.mark.parametrize("edit_aware", [True, False])
+def test_right_guesses_are_accepted(setting, edit_aware):
+    model, task = setting
+    samples = list(batches(task, 8))
+    outputs = {}
+    for sample in samples:
+        hypotheses = generator_for(model, task, NoDrafter()).generate([model], sample)
+        outputs |= {int(i): row[0]["tokens"].cpu() for i, row in zip(sample["id"], hypotheses, strict=True)}
+    guesses = [outputs[i] for i in range(len(outputs))]
+    ours = generator_for(model, task, FileDrafter(guesses, "guesses.txt", 32, edit_aware))
+    for sample in samples:
+        ours.generate([model], sample)
+    assert ours.stats.certificate["wrong"] == 0
+    assert ours.stats.acceptance_length > 5
+
+
+@pytest.mark.parametrize("kind", ["input", "ngram", "file"])
+def test_a_round_reads_nothing_from_the_device_but_the_loops_one_number(setting, data_bin, kind):
+    model, task = setting
+    drafter = drafter_for(data_bin, kind)
+    propose, advance = drafter.propose, drafter.advance
+
+    def strictly(method):
+        def call(*args):
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                return method(*args)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        return call
+
+    drafter.propose, drafter.advance = strictly(propose), strictly(advance)
+    ours = generator_for(model, task, drafter)
+    for sample in batches(task, 8):
+        ours.generate([model], sample)
+    assert ours.stats.drafted > 0

@@ -27,7 +27,7 @@ from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.engine.weights import why_unsupported
+from fairseq_specdec.engine.support import why_unsupported
 from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
 from fairseq_specdec.generator import limits_of, source_lengths
 from fairseq_specdec.options import GenerationOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
 from fairseq_specdec.registry import Registry
 
+FILLER = "madeupword"  # what fairseq calls symbols that only make a dictionary's size a multiple of 8
+
 
 @dataclass(frozen=True)
 class DrafterSetting:
@@ -18,27 +21,58 @@ class DrafterSetting:
 
     Args:
         block_size: K asked for, or None for the drafter's own.
+        pad, unk, eos: special ids of the target dictionary.
+        edit_aware: how drafts that copy a text go on after a bifurcation; False is the published rule.
+        symbols: [V_source] int64, the target id of each source id, -1 where the target has no such symbol; None when
+            source and target share one dictionary.
         model: the trained drafter (encoder and decoder modules), for drafters that need weights.
         trained_block_size: the block it was trained for, likewise.
-        pad, unk: special ids of the target dictionary.
+        read_lines: reads a text file (its option, its path) as a list of target ids [n] int64, each ending in eos.
+        draft_file, ngram_corpus: such files, or None.
     """
 
     block_size: int | None
     pad: int
     unk: int
+    eos: int = 2
+    edit_aware: bool = True
+    symbols: Tensor | None = None
     model: Any = None
     trained_block_size: int | None = None
+    read_lines: Callable[[str, str], list[Tensor]] | None = None
+    draft_file: str | None = None
+    ngram_corpus: str | None = None
+
+
+def shared_symbols(source: Any, target: Any) -> Tensor | None:
+    """Map source ids to target ids by symbol.
+
+    Args:
+        source: fairseq's dictionary.
+        target: likewise.
+
+    Returns:
+        [V_source] int64, -1 where the target has no such symbol, and for the symbols that fairseq fills a dictionary
+        up with; None when the dictionaries are the same.
+    """
+    if source.symbols == target.symbols:
+        return None
+    return torch.tensor(
+        [-1 if symbol.startswith(FILLER) else target.indices.get(symbol, -1) for symbol in source.symbols]
+    )
 
 
 class Drafter(Protocol):
     """Guesses the next tokens of every row of a batch.
 
     Attributes:
-        needs_weights: whether ``--drafter-path`` is required (else it is refused).
-        block_size: K, the width of every block it proposes.
+        required: options (by their Python names) without which it cannot be built.
+        accepted: further options that it takes; the others are refused.
+        block_size: K, the width of the widest block it proposes.
     """
 
-    needs_weights: ClassVar[bool]
+    required: ClassVar[frozenset[str]]
+    accepted: ClassVar[frozenset[str]]
     block_size: int
 
     @classmethod

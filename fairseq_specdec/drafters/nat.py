@@ -12,6 +12,7 @@ from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
+from fairseq_specdec.engine.encoder import FastEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -21,15 +22,17 @@ class NatDrafter:
     """Drafts with a trained Spec-Drafter.
 
     Args:
-        model: the drafter; ``encoder`` is called as a module, the decoder is run by its weights.
+        model: the drafter; its encoder and decoder are run by their weights.
         block_size: K.
     """
 
-    needs_weights: ClassVar[bool] = True
+    required: ClassVar[frozenset[str]] = frozenset({"drafter_path"})
+    accepted: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, model: Any, block_size: int) -> None:
         self.model = model.eval()
         self.block_size = block_size
+        self._encoder: FastEncoder | None = None
         self._decoder: BlockDecoder | None = None
         self._can_draft = True
 
@@ -52,6 +55,7 @@ class NatDrafter:
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to the verifier's device and precision and read the weights."""
         self.model.to(device=device, dtype=dtype)
+        self._encoder = FastEncoder(self.model.encoder)
         self._decoder = BlockDecoder(read_block_decoder(self.model.decoder))
 
     def start(self, source: Source) -> None:
@@ -65,14 +69,8 @@ class NatDrafter:
                 longest,
             )
             return
-        out = self.model.encoder(source.tokens, src_lengths=source.lengths)
-        padding = source.tokens.eq(source.pad)
-        self._decoder.start(
-            out["encoder_out"][0].transpose(0, 1),  # [S, B, C] -> [B, S, C]
-            padding if padding.any() else None,  # host sync: once a batch
-            out["encoder_embedding"][0],
-            out["encoder_pos"][0],
-        )
+        out = self._encoder.forward({"src_tokens": source.tokens, "src_lengths": source.lengths})
+        self._decoder.start(out.memory, out.padding, out.embedding, out.positions)
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Fill K masks behind each row's tokens; cost grows with prefix + K."""

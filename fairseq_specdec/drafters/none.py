@@ -15,7 +15,8 @@ from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 class NoDrafter:
     """Proposes empty blocks, so that every round adds the verifier's next token."""
 
-    needs_weights: ClassVar[bool] = False
+    required: ClassVar[frozenset[str]] = frozenset()
+    accepted: ClassVar[frozenset[str]] = frozenset()
     block_size = 0
 
     @classmethod
@@ -31,7 +32,7 @@ class NoDrafter:
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Return tokens [B, 0]."""
-        return DraftBlock(state.tokens[:, :0], torch.zeros_like(state.lengths))
+        return state.no_draft()
 
     def advance(self, kept: Tensor) -> None:
         """Nothing to advance."""

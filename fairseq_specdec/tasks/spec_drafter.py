@@ -15,7 +15,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 
 from fairseq_specdec.config import MAX_BLOCK_SIZE
-from fairseq_specdec.engine.weights import check_supported
+from fairseq_specdec.engine.support import check_supported
 from fairseq_specdec.models.load import digest
 from fairseq_specdec.training.init import init_from_verifier
 from fairseq_specdec.training.masking import mask_sample, validation_uniform

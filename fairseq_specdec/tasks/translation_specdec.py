@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any, Optional
 
 from fairseq.tasks import register_task
@@ -13,8 +14,9 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import nn
 
 from fairseq_specdec import drafters  # noqa: F401 (registers them)
-from fairseq_specdec.config import SpecConfig
-from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
+from fairseq_specdec.config import DRAFT_RULES, SpecConfig
+from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
+from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.load import load_drafter
 from fairseq_specdec.options import GenerationOptions, refuse_unsupported
@@ -31,8 +33,19 @@ class TranslationSpecDecConfig(TranslationConfig):
         default="none", metadata={"help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = plain greedy)"}
     )
     drafter_path: Optional[str] = field(default=None, metadata={"help": "checkpoint of a trained drafter"})
+    draft_file: Optional[str] = field(
+        default=None, metadata={"help": "one guess a line, split into symbols as the data is (drafter file)"}
+    )
+    ngram_corpus: Optional[str] = field(
+        default=None, metadata={"help": "target text, split as the data is, that fills the table (drafter ngram)"}
+    )
+    draft_rule: Optional[str] = field(
+        default=None,
+        metadata={"help": f"how a copy goes on after a miss: {', '.join(DRAFT_RULES)} (drafters input and file)"},
+    )
     block_size: Optional[int] = field(
-        default=None, metadata={"help": "draft tokens a round, 1..64 (default: the drafter's own)"}
+        default=None,
+        metadata={"help": "draft tokens a round, 1..64 (default: what pays, up to the drafter's own)"},
     )
     beta: int = field(
         default=1, metadata={"help": "accept a draft token ranked in the verifier's top BETA; 1 is exact"}
@@ -58,7 +71,8 @@ class TranslationSpecDecTask(TranslationTask):
             OptionError: lists all that cannot be honoured.
             ValueError: the drafter is unknown.
         """
-        spec_config(cfg).validate(needs_weights=DRAFTERS[cfg.drafter].needs_weights)
+        drafter = DRAFTERS[cfg.drafter]
+        spec_config(cfg).validate(required=drafter.required, accepted=drafter.accepted)
         return super().setup_task(cfg, **kwargs)
 
     def build_generator(
@@ -98,16 +112,30 @@ class TranslationSpecDecTask(TranslationTask):
         config = spec_config(self.cfg)
         drafter = self.build_drafter(config)
         stats = SpecStats(config, drafter.block_size)
-        return SpecGenerator(models, self.target_dictionary, drafter, GenerationOptions.from_args(args), stats)
+        options = GenerationOptions.from_args(args)
+        adaptive = config.block_size is None  # a block size that the user asks for is kept
+        return SpecGenerator(models, self.target_dictionary, drafter, options, stats, adaptive)
 
     def build_drafter(self, config: SpecConfig) -> Drafter:
         """Build the drafter that the options name."""
-        cls = DRAFTERS[config.drafter]
-        model, trained = None, None
-        if cls.needs_weights:
-            model, trained = load_drafter(config.drafter_path, self.target_dictionary, self.source_dictionary)
         dictionary = self.target_dictionary
-        return cls.build(DrafterSetting(config.block_size, dictionary.pad(), dictionary.unk(), model, trained))
+        model, trained = None, None
+        if config.drafter_path is not None:
+            model, trained = load_drafter(config.drafter_path, dictionary, self.source_dictionary)
+        setting = DrafterSetting(
+            config.block_size,
+            dictionary.pad(),
+            dictionary.unk(),
+            dictionary.eos(),
+            edit_aware=config.draft_rule != "published",
+            symbols=shared_symbols(self.source_dictionary, dictionary),
+            model=model,
+            trained_block_size=trained,
+            read_lines=partial(read_token_lines, dictionary),
+            draft_file=config.draft_file,
+            ngram_corpus=config.ngram_corpus,
+        )
+        return DRAFTERS[config.drafter].build(setting)
 
     def begin_valid_epoch(self, epoch: int, model: nn.Module) -> None:
         """Have the generator of --eval-bleu read the weights as training left them."""
@@ -119,15 +147,7 @@ class TranslationSpecDecTask(TranslationTask):
 
 def spec_config(cfg: TranslationSpecDecConfig) -> SpecConfig:
     """Gather the options of the task."""
-    return SpecConfig(
-        drafter=cfg.drafter,
-        drafter_path=cfg.drafter_path,
-        block_size=cfg.block_size,
-        beta=cfg.beta,
-        tau=cfg.tau,
-        spec_stats=cfg.spec_stats,
-        certify=cfg.certify,
-    )
+    return SpecConfig(**{option.name: getattr(cfg, option.name) for option in fields(SpecConfig)})
 
 
 def _report_when_done(generator: SpecGenerator) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,9 +17,7 @@ from fairseq_specdec.models.load import load_drafter
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.stats import SpecStats
 from tests import tiny
-
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "reference_vectors"
-with_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no reference vectors at {VECTORS}")
+from tests.vectors import VECTORS, with_vectors
 
 PAD, EOS, UNK = 1, 2, 3
 
@@ -81,15 +78,15 @@ def test_selected_rows_draft_as_before(data_bin):
 
 
 def test_a_block_larger_than_the_trained_one_is_refused(data_bin):
-    setting = DrafterSetting(9, PAD, UNK, tiny_drafter(data_bin), trained_block_size=8)
+    setting = DrafterSetting(9, PAD, UNK, model=tiny_drafter(data_bin), trained_block_size=8)
     with pytest.raises(OptionError, match=r"--block-size must not exceed the block .* trained for \(8\), got 9"):
         NatDrafter.build(setting)
 
 
 def test_without_a_block_size_the_trained_one_is_used(data_bin):
     model = tiny_drafter(data_bin)
-    assert NatDrafter.build(DrafterSetting(None, PAD, UNK, model, trained_block_size=8)).block_size == 8
-    assert NatDrafter.build(DrafterSetting(3, PAD, UNK, model, trained_block_size=8)).block_size == 3
+    assert NatDrafter.build(DrafterSetting(None, PAD, UNK, model=model, trained_block_size=8)).block_size == 8
+    assert NatDrafter.build(DrafterSetting(3, PAD, UNK, model=model, trained_block_size=8)).block_size == 3
 
 
 def generator_for(models, dictionary, drafter, beta=1, tau=0.0, **options):

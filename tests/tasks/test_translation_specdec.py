@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from fairseq import options
-from fairseq_cli import generate as fairseq_generate
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq_cli import interactive
 
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.engine.weights import UnsupportedModelError
+from fairseq_specdec.engine.support import UnsupportedModelError
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -28,12 +29,13 @@ def arguments(data, path, *extra):
 
 def generate(folder, data, path, *extra):
     """Run fairseq-generate in this process; return the S, T, H, D and P lines by their label."""
-    parser = options.get_generation_parser()
-    parser.add_argument("--arch", default="transformer")  # fairseq-generate asks for one, too
-    argv = arguments(data, path, "--results-path", folder, "--no-progress-bar", *extra)
-    fairseq_generate.main(options.parse_args_and_arch(parser, argv))
-    lines = (Path(folder) / "generate-test.txt").read_text("utf-8").splitlines()
+    log = tiny.fairseq_generate(data, path, folder, "--cpu", "--no-progress-bar", *map(str, extra))
+    lines = log.read_text("utf-8").splitlines()
     return dict(line.split("\t", 1) for line in lines if re.match(r"[STHDP]-\d+\t", line))
+
+
+def parse(argv):
+    return options.parse_args_and_arch(options.get_interactive_generation_parser(), argv)
 
 
 def command(name, *argv, text=None):
@@ -76,9 +78,56 @@ def test_the_lines_of_fairseq_generate_come_out_the_same(stock, data_bin, verifi
     assert_same_lines(stock, generate(tmp_path / "nat", data_bin, verifier, *SPEC, *nat, "--batch-size", size))
 
 
+@pytest.fixture(scope="module")
+def joined_stock(joined_data_bin, joined_verifier, tmp_path_factory):
+    return generate(tmp_path_factory.mktemp("joined"), joined_data_bin, joined_verifier, *STOCK, "--batch-size", 8)
+
+
+@pytest.fixture(scope="module")
+def guesses(joined_stock, tmp_path_factory):
+    """A file with the stock outputs, in the order of the data."""
+    path = tmp_path_factory.mktemp("guesses") / "guesses.txt"
+    lines = [joined_stock[f"H-{i}"].split("\t")[1] for i in range(tiny.SPLITS["test"])]
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(name, size) for name in ("input", "ngram", "file") for size in (1, 64)]
+    + [("input, published", 8), ("file, published", 8), ("ngram, corpus", 8)],
+)
+def test_drafters_without_weights_leave_the_lines_as_they_are(
+    joined_stock, joined_data_bin, joined_verifier, guesses, tmp_path, name, size
+):
+    drafter, _, what = name.partition(", ")
+    extra = ["--drafter", drafter, "--batch-size", size, "--spec-stats", tmp_path / "stats.json"]
+    extra += ["--draft-file", guesses] if drafter == "file" else []
+    extra += ["--draft-rule", what] if what == "published" else []
+    extra += ["--ngram-corpus", joined_data_bin / "train.en"] if what == "corpus" else []
+    extra += [] if what else ["--block-size", 8]  # without, the width follows what pays
+    assert_same_lines(joined_stock, generate(tmp_path, joined_data_bin, joined_verifier, *SPEC, *extra))
+    stats = json.loads((tmp_path / "stats.json").read_text())
+    assert stats["drafter"] == drafter
+    if not what:
+        assert stats["drafted"] > 0
+        assert stats["accepted"] > (3 * stats["sentences"] if drafter == "file" else -1)
+
+
+def test_guesses_go_to_their_sentences_in_shards_too(joined_stock, joined_data_bin, joined_verifier, guesses, tmp_path):
+    lines = {}
+    for shard in range(2):
+        file = ("--drafter", "file", "--draft-file", guesses, "--block-size", 64, "--spec-stats", tmp_path / "s.json")
+        part = ("--num-shards", 2, "--shard-id", shard, "--batch-size", 4)
+        lines |= generate(tmp_path / str(shard), joined_data_bin, joined_verifier, *SPEC, *file, *part)
+        stats = json.loads((tmp_path / "s.json").read_text())
+        assert stats["acceptance_length"] > 4
+    assert_same_lines(joined_stock, lines)
+
+
 def test_statistics_are_written_and_add_up(stock, data_bin, verifier, drafter, tmp_path):
     out = tmp_path / "stats.json"
-    nat = ("--drafter", "nat", "--drafter-path", drafter, "--spec-stats", out, "--certify")
+    nat = ("--drafter", "nat", "--drafter-path", drafter, "--block-size", 6, "--spec-stats", out, "--certify")
     generate(tmp_path, data_bin, verifier, *SPEC, *nat)
     stats = json.loads(out.read_text())
     tokens = sum(len(line.split("\t")[1].split()) + 1 for label, line in stock.items() if label.startswith("H"))
@@ -141,13 +190,51 @@ def test_half_precision_decodes_with_certificate(data_bin, verifier, tmp_path):
 def bad_option_cases(tmp_path, drafter):
     nat = ("--drafter", "nat", "--drafter-path", drafter)
     return {
-        "beam 5 is fairseq's default": (STOCK[:1] + ("translation_specdec",), "--beam must be 1 .* pass --beam 1"),
+        "beam 5 is fairseq's default": ((*SPEC, "--beam", 5), "--beam must be 1 .* pass --beam 1"),
         "unknown drafter": ((*SPEC, "--drafter", "nta"), "Unknown drafter 'nta'. Did you mean 'nat'"),
         "no drafter path": ((*SPEC, "--drafter", "nat"), "--drafter-path is required by --drafter nat"),
         "missing drafter": ((*SPEC, *nat[:3], tmp_path / "no.pt"), "--drafter-path must be an existing file"),
         "path for none": ((*SPEC, "--drafter-path", drafter), "--drafter-path is refused by --drafter none"),
         "block above the range": ((*SPEC, *nat, "--block-size", 65), r"--block-size must be in 1..64, got 65"),
         "block above the trained": ((*SPEC, *nat, "--block-size", 7), r"trained for \(6\), got 7"),
+        "no draft file": ((*SPEC, "--drafter", "file"), "--draft-file is required by --drafter file"),
+        "missing draft file": (
+            (*SPEC, "--drafter", "file", "--draft-file", tmp_path / "no.txt"),
+            "--draft-file must be an existing file, got .*no.txt",
+        ),
+        "draft file for input": (
+            (*SPEC, "--drafter", "input", "--draft-file", drafter),
+            "--draft-file is refused by --drafter input",
+        ),
+        "corpus for none": ((*SPEC, "--ngram-corpus", drafter), "--ngram-corpus is refused by --drafter none"),
+        "missing corpus": (
+            (*SPEC, "--drafter", "ngram", "--ngram-corpus", tmp_path / "no.txt"),
+            "--ngram-corpus must be an existing file",
+        ),
+        "corpus that is no text": (
+            (*SPEC, "--drafter", "ngram", "--ngram-corpus", drafter),
+            "--ngram-corpus must be UTF-8 text, got .* with byte 0x",
+        ),
+        "weights for ngram": (
+            (*SPEC, "--drafter", "ngram", "--drafter-path", drafter),
+            "--drafter-path is refused by --drafter ngram",
+        ),
+        "rule for ngram": (
+            (*SPEC, "--drafter", "ngram", "--draft-rule", "published"),
+            "--draft-rule is refused by --drafter ngram",
+        ),
+        "unknown rule": (
+            (*SPEC, "--drafter", "input", "--draft-rule", "best"),
+            "--draft-rule must be one of edit-aware, published, got best",
+        ),
+        "input without shared words": (
+            (*SPEC, "--drafter", "input"),
+            "--drafter input needs symbols that are in both dictionaries, got none of 32",
+        ),
+        "block above the range for input": (
+            (*SPEC, "--drafter", "input", "--block-size", 0),
+            r"--block-size must be in 1..64, got 0",
+        ),
         "sampling": ((*SPEC, "--sampling"), "--sampling is not supported"),
         "n-gram blocking": ((*SPEC, "--no-repeat-ngram-size", 3), "--no-repeat-ngram-size is not supported yet"),
         "min-len above max-len": (
@@ -244,6 +331,28 @@ def test_a_wrong_token_makes_the_certificate_fail_the_run(data_bin, verifier, tm
     assert done.returncode == 1
     assert json.loads(out.read_text())["certificate"]["wrong"] > 0
     assert "Generate test with beam=1" in done.stdout  # all output is there
+
+
+@pytest.mark.parametrize("drafter", ["input", "ngram"])
+def test_fairseq_interactive_drafts_without_weights(
+    joined_data_bin, joined_verifier, joined_stock, drafter, tmp_path, capsys
+):
+    lines = (joined_data_bin / "test.de").read_text("utf-8").splitlines()
+    (tmp_path / "text").write_text("\n".join([*lines[:4], "", lines[4]]) + "\n", "utf-8")
+    argv = arguments(joined_data_bin, joined_verifier, *SPEC, "--drafter", drafter, "--input", tmp_path / "text")
+    argv += ["--source-lang", tiny.SOURCE, "--target-lang", tiny.TARGET, "--buffer-size", "3", "--batch-size", "3"]
+    interactive.main(convert_namespace_to_omegaconf(parse(argv)))
+    found = [line.split("\t")[2] for line in capsys.readouterr().out.splitlines() if line.startswith("H-")]
+    assert len(found) == 6
+    assert [*found[:4], found[5]] == [joined_stock[f"H-{i}"].split("\t")[1] for i in range(5)]
+
+
+def test_fairseq_interactive_has_no_sentences_for_a_draft_file(joined_data_bin, joined_verifier, guesses, tmp_path):
+    (tmp_path / "text").write_text("s1 s2\n", "utf-8")
+    argv = arguments(joined_data_bin, joined_verifier, *SPEC, "--drafter", "file", "--draft-file", guesses)
+    argv += ["--source-lang", tiny.SOURCE, "--target-lang", tiny.TARGET, "--input", str(tmp_path / "text")]
+    with pytest.raises(OptionError, match="a batch that does not tell, as those of fairseq-interactive"):
+        interactive.main(convert_namespace_to_omegaconf(parse(argv)))
 
 
 def test_fairseq_interactive_takes_the_same_options_buffered_and_with_an_empty_line(data_bin, verifier, drafter):

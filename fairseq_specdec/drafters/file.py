@@ -1,0 +1,73 @@
+"""Drafts from a file of guesses: the previous version of a translation, a translation memory, post-edited text."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.blocks import Source
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
+from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
+
+
+@DRAFTERS.register("file")
+class FileDrafter(GuidedDrafter):
+    """Drafts what the user guesses for each sentence, as `input` drafts the source.
+
+    Args:
+        guesses: target ids [n] int64 of each guess, ending in eos, in the order of the data.
+        path: the file, for messages.
+        block_size, edit_aware: see `GuidedDrafter`.
+    """
+
+    required: ClassVar[frozenset[str]] = frozenset({"draft_file"})
+    accepted: ClassVar[frozenset[str]] = frozenset({"draft_rule"})
+
+    def __init__(
+        self, guesses: list[Tensor], path: str, block_size: int = DEFAULT_BLOCK_SIZE, edit_aware: bool = True
+    ) -> None:
+        super().__init__(block_size, edit_aware)
+        self.path = path
+        self._lines = torch.tensor([0, *(guess.numel() for guess in guesses)]).cumsum(0)  # [n + 1], where each begins
+        self._tokens = torch.cat([*guesses, torch.zeros(1, dtype=torch.int64)])  # one more, so that none is empty
+
+    @classmethod
+    def build(cls, setting: DrafterSetting) -> FileDrafter:
+        """Make it.
+
+        Raises:
+            OptionError: the file cannot be read.
+        """
+        assert setting.draft_file is not None and setting.read_lines is not None
+        guesses = setting.read_lines("--draft-file", setting.draft_file)
+        return cls(guesses, setting.draft_file, setting.block_size or DEFAULT_BLOCK_SIZE, setting.edit_aware)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the guesses."""
+        self._lines, self._tokens = self._lines.to(device), self._tokens.to(device)
+
+    def start(self, source: Source) -> None:
+        """Take the guesses of the batch's sentences.
+
+        Raises:
+            OptionError: the file has fewer lines than the data has sentences, or the batch does not say which it holds.
+        """
+        if source.ids is None:
+            raise OptionError([
+                "--drafter file needs each sentence's place in the data, got a batch that does not tell, as those of "
+                "fairseq-interactive: use fairseq-generate, or another --drafter."
+            ])  # fmt: skip
+        ids = source.ids
+        last, count = int(ids.max()), self._lines.numel() - 1  # host sync: once a batch
+        if last >= count:
+            raise OptionError([
+                f"--draft-file must have one line for each sentence of the data, got {count} lines in {self.path} but "
+                f"sentence {last + 1}: check that it belongs to this data, with an empty line where there is no guess."
+            ])  # fmt: skip
+        begin, lengths = self._lines[ids], self._lines[ids + 1] - self._lines[ids]
+        width = max(1, int(lengths.max()))  # host sync: once a batch
+        index = begin[:, None] + torch.arange(width, device=ids.device)  # [B, G]
+        self.begin(self._tokens[index.clamp(max=self._tokens.numel() - 1)], lengths)

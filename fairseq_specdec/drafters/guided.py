@@ -1,0 +1,119 @@
+"""Drafts copied from a guide, a text that the output resembles (Sun et al., 2021; Ge et al., 2022)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.blocks import DecodeState, DraftBlock
+from fairseq_specdec.config import MAX_BLOCK_SIZE
+
+MAX_SUFFIX = 3  # longest suffix of the output that is looked up in the guide, as published
+DEFAULT_BLOCK_SIZE = 32
+
+
+class GuidedDrafter:
+    """Copies a guide from where the output has got to.
+
+    While drafts are accepted the copy goes on behind them. After a bifurcation the place is found again.
+
+    - The published rule: go on behind the shortest suffix of the output (1, 2, then 3 tokens) that occurs exactly once
+      in the guide; until there is one nothing is drafted.
+    - The edit-aware rule: the verifier's token was a deletion, an insertion or a substitution at the place where the
+      draft broke off. Every place in the guide that ends like the output is a candidate, as long as tokens were
+      deleted, or inserted before it: the one with the longest common suffix wins, of several the nearest, of two as
+      near the earlier. Without any the token replaced the guide's. A wrong guess costs nothing, since the pass is made
+      anyway.
+
+    Args:
+        block_size: K, which keeps the cost of a round from growing with the sentence.
+        edit_aware: which of the two rules.
+    """
+
+    def __init__(self, block_size: int = DEFAULT_BLOCK_SIZE, edit_aware: bool = True) -> None:
+        self.block_size = block_size
+        self._rule = _edit_aware_place if edit_aware else _published_place
+        self._guide: Tensor  # [B, G] int64, target ids from the left, behind each row's end pad
+        self._lengths: Tensor  # [B] int64
+        self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one
+        self._is_next = True  # which of the two
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Nothing to move: the guide comes with the batch."""
+
+    def begin(self, guide: Tensor, lengths: Tensor) -> None:
+        """Begin a batch; the first draft is the guide from its first token.
+
+        Args:
+            guide: [B, G] int64 with G >= 1, target ids from the left; anything behind a row's length.
+            lengths: [B] int64, tokens of each row, eos counted.
+        """
+        columns = torch.arange(guide.size(1), device=guide.device)
+        self._guide = guide.masked_fill(columns >= lengths[:, None], -1)  # no token of the output is -1
+        self._lengths = lengths
+        self._place = torch.zeros_like(lengths)
+        self._is_next = True
+
+    def propose(self, state: DecodeState) -> DraftBlock:
+        """Copy up to K tokens from the place that the output has got to. O(B * G); no host read."""
+        if not self._is_next:
+            self._place = self._rule(self._guide, self._lengths, self._place, state)
+        self._is_next = True
+        columns = self._place[:, None] + torch.arange(self.block_size, device=self._place.device)  # [B, K]
+        tokens = self._guide.gather(1, columns.clamp(max=self._guide.size(1) - 1)).clamp(min=0)
+        return DraftBlock(tokens, (self._lengths - self._place).clamp(0, self.block_size))
+
+    def advance(self, kept: Tensor) -> None:
+        """Move to the guide's token that the last of the ``kept`` [B] int64 tokens stands for, drafted or not."""
+        self._place = self._place + kept - int(self._is_next)
+        self._is_next = False
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        self._guide, self._lengths = self._guide.index_select(0, rows), self._lengths.index_select(0, rows)
+        self._place = self._place.index_select(0, rows)
+
+
+def _suffix_lengths(guide: Tensor, state: DecodeState) -> Tensor:
+    """Return [B, G] int64: how many tokens, up to MAX_SUFFIX, before and at each place of the guide end the output."""
+    n_common = torch.zeros_like(guide)
+    matches = torch.ones_like(guide, dtype=torch.bool)
+    for n in range(min(MAX_SUFFIX, guide.size(1))):
+        index = state.lengths - 1 - n  # the initial eos, at 0, is no output
+        token = state.tokens.gather(1, index.clamp(min=0)[:, None])  # [B, 1]
+        shifted = torch.nn.functional.pad(guide[:, : guide.size(1) - n], (n, 0), value=-1)
+        matches = matches & shifted.eq(token) & (index > 0)[:, None]
+        n_common = n_common + matches
+    return n_common
+
+
+def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: DecodeState) -> Tensor:
+    """Return [B] int64, where to go on: behind the shortest suffix that occurs once; the end where there is none.
+
+    Args:
+        guide: [B, G] int64, -1 behind each row's end.
+        lengths: [B] int64, of the rows.
+        stands_for: [B] int64, the guide's token that the last output token stands for.
+        state: the batch.
+    """
+    n_common = _suffix_lengths(guide, state)
+    columns = torch.arange(guide.size(1), device=guide.device)
+    place = lengths
+    for n in range(MAX_SUFFIX, 0, -1):  # the shortest has the last word
+        matches = n_common >= n
+        place = torch.where(matches.sum(1).eq(1), (matches * (columns + 1)).amax(1), place)
+    here = guide.gather(1, stands_for.clamp(0, guide.size(1) - 1)[:, None])  # [B, 1]
+    last = state.tokens.gather(1, state.lengths[:, None] - 1)
+    goes_on = here.eq(last).squeeze(1) & (stands_for < lengths)
+    return torch.where(goes_on, stands_for + 1, place)
+
+
+def _edit_aware_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: DecodeState) -> Tensor:
+    """Return [B] int64, where to go on by the edit-aware rule; arguments as of the published one."""
+    n_common = _suffix_lengths(guide, state)  # [B, G]
+    offset = torch.arange(guide.size(1), device=guide.device) - stands_for[:, None]
+    distance = 2 * offset.abs() + offset.gt(0)  # no ties, which devices break differently
+    farthest = 4 * guide.size(1) + 2 * MAX_BLOCK_SIZE  # more than any distance: length of the suffix decides first
+    best = (n_common * farthest - distance).masked_fill(n_common.eq(0), -farthest).max(1)
+    place = torch.where(best.values > 0, best.indices, stands_for)
+    return torch.minimum(place + 1, lengths)

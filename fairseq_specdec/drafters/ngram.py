@@ -1,0 +1,139 @@
+"""Drafts by look-up of the last n tokens in the source, in the output so far and in what was decoded before."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
+from fairseq_specdec.drafters.ngram_table import NgramTable
+
+DEFAULT_BLOCK_SIZE = 8
+MAX_N = 4  # longest n-gram that is looked up
+MIN_TRUST = 0.3  # a copy is drafted where at least this share of its kind was accepted at the first token
+
+
+@DRAFTERS.register("ngram")
+class NgramDrafter:
+    """Drafts what followed the last n tokens, longest n first.
+
+    Two places are looked in, and the longer match is taken: the row itself (its source, then its output so far), whose
+    text is copied from behind the latest match; and a table over all that this run has decoded, and over a corpus where
+    one is given, which says the most frequent next token and is asked again for each token of the draft. Copies of a
+    kind (the length of the match) that is rarely accepted are left out, since drafts cost time on a busy device;
+    prompt look-up decoding (Saxena, 2023) and retrieval-based drafts (He et al., 2023) are its models.
+
+    Args:
+        block_size: K.
+        eos: id that ends a sentence.
+        symbols: [V_source] int64, the target id of each source id, -1 where the target has no such symbol; None when
+            both share one dictionary.
+        corpus: target ids [n] int64 of sentences that fill the table, each ending in eos.
+    """
+
+    required: ClassVar[frozenset[str]] = frozenset()
+    accepted: ClassVar[frozenset[str]] = frozenset({"ngram_corpus"})
+
+    def __init__(
+        self, block_size: int, eos: int, symbols: Tensor | None = None, corpus: list[Tensor] | None = None
+    ) -> None:
+        self.block_size = block_size
+        self.eos = eos
+        self.symbols = symbols
+        self.table = NgramTable(MAX_N, eos, corpus or [])
+        self._source: Tensor  # [B, 1 + S] int64, eos and target ids from the left, -1 behind each row's end
+        self._state: DecodeState | None = None  # of the batch before, until it was learned from
+        self._asked: Tensor  # [B] int64, length of the match in the row that the last draft was copied from, else 0
+        self._tried = torch.full((MAX_N + 1,), 10.0)  # copies by length of the match, with some credit at first
+        self._right = torch.full((MAX_N + 1,), 5.0)
+
+    @classmethod
+    def build(cls, setting: DrafterSetting) -> NgramDrafter:
+        """Make it.
+
+        Raises:
+            OptionError: the corpus cannot be read.
+        """
+        corpus = None
+        if setting.ngram_corpus is not None:
+            assert setting.read_lines is not None
+            corpus = setting.read_lines("--ngram-corpus", setting.ngram_corpus)
+        return cls(setting.block_size or DEFAULT_BLOCK_SIZE, setting.eos, setting.symbols, corpus)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the tables."""
+        self._learn()  # what was decoded is still where the tables are
+        self.table.to(device)
+        self.symbols = None if self.symbols is None else self.symbols.to(device)
+        self._tried, self._right = self._tried.to(device), self._right.to(device)
+
+    def start(self, source: Source) -> None:
+        """Learn from the batch before, then keep the source, in target ids and aligned on the left."""
+        self._learn()
+        columns = torch.arange(source.tokens.size(1), device=source.tokens.device)
+        tokens = source.aligned(self.symbols).masked_fill(columns >= source.lengths[:, None], -1)
+        self._source = torch.nn.functional.pad(tokens, (1, 0), value=self.eos)  # a sentence begins behind an eos
+        self._asked = torch.zeros_like(source.lengths)
+
+    def propose(self, state: DecodeState) -> DraftBlock:
+        """Draft from the longer of the two matches. O(B * (S + T) * MAX_N); no host read on a GPU."""
+        self._state = state
+        last = self._last_tokens(state)  # [B, MAX_N]
+        copied, n_copied, matched = self._copy(state, last)
+        trusted = self._right[matched] >= MIN_TRUST * self._tried[matched]
+        matched = torch.where(trusted & (n_copied > 0), matched, 0)
+        likely, n_likely, known = self.table.roll_out(last, self.block_size)
+        copy = matched >= known
+        self._asked = torch.where(copy, matched, 0)
+        lengths = torch.where(copy, n_copied.masked_fill(matched.eq(0), 0), n_likely)
+        return DraftBlock(torch.where(copy[:, None], copied, likely).clamp(min=0), lengths)
+
+    def _learn(self) -> None:
+        """Add the outputs of the batch before to the table."""
+        if self._state is not None:
+            tokens, _, lengths = self._state.result()
+            self.table.add(tokens[:, 1:], lengths - 1)
+        self._state = None
+
+    def _last_tokens(self, state: DecodeState) -> Tensor:
+        """Return [B, MAX_N] int64, the last tokens of each row, the last one first; -1 before the initial eos."""
+        index = state.lengths[:, None] - 1 - torch.arange(MAX_N, device=state.lengths.device)
+        return state.tokens.gather(1, index.clamp(min=0)).masked_fill(index < 0, -1)
+
+    def _copy(self, state: DecodeState, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Find the longest match in the row itself, the latest where there are several.
+
+        Returns:
+            tokens [B, K] int64 behind it, how many of them there are [B], and the length of the match [B] in 0..MAX_N.
+        """
+        output = state.tokens[:, 1 : max(2, state.max_length)]  # [B, T'], without the initial eos
+        columns = torch.arange(output.size(1), device=last.device)
+        output = output.masked_fill(columns >= state.lengths[:, None] - 1, -1)
+        context = torch.cat([self._source, output], dim=1)  # [B, W]
+        matches = torch.nn.functional.pad(context[:, 1:], (0, 1), value=-1).ge(0)  # places with something behind them
+        n_common = torch.zeros_like(context)
+        for n in range(min(MAX_N, context.size(1))):
+            shifted = torch.nn.functional.pad(context[:, : context.size(1) - n], (n, 0), value=-2)
+            matches = matches & shifted.eq(last[:, n : n + 1])
+            n_common = n_common + matches
+        best = (n_common * context.size(1) + torch.arange(context.size(1), device=last.device)).amax(1)
+        matched, place = best // context.size(1), best % context.size(1)
+        index = place[:, None] + 1 + torch.arange(self.block_size, device=last.device)  # [B, K]
+        tokens = context.gather(1, index.clamp(max=context.size(1) - 1))
+        inside = (index < context.size(1)) & tokens.ge(0)
+        inside = inside & torch.nn.functional.pad(tokens.ne(self.eos), (1, 0), value=True)[:, :-1]
+        return tokens, inside.long().cumprod(1).sum(1), matched
+
+    def advance(self, kept: Tensor) -> None:
+        """Count how often copies were right at their first token."""
+        rounds = self._asked.gt(0) & kept.gt(0)
+        self._tried.index_add_(0, self._asked, rounds.to(self._tried))
+        self._right.index_add_(0, self._asked, (rounds & kept.gt(1)).to(self._right))
+        self._asked = torch.zeros_like(self._asked)  # a round may go without a draft
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        self._source, self._asked = self._source.index_select(0, rows), self._asked.index_select(0, rows)
