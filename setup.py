@@ -43,7 +43,7 @@ setup(
     extras_require={
         "bench": ["ctranslate2", "matplotlib"],
         "gec": ["errant"],
-        "test": ["pytest"],
+        "test": ["pytest", "pytest-xdist"],
         "dev": ["ruff", "pre-commit"],
     },
     entry_points={"console_scripts": ["specdec=fairseq_specdec.cli.main:main"]},

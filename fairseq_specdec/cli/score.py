@@ -1,22 +1,29 @@
-"""Score decoded text against references: text files with one sentence a line, or a fairseq-generate log."""
+"""Score decoded text against references: text files with one sentence a line, or a fairseq-generate log.
+
+BLEU and ROUGE take detokenised text; GLEU, M2 and ERRANT take tokens with spaces between, as their references have.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from functools import partial
 
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
-from fairseq_specdec.evaluation.scores import METRICS, compound_split_bleu
+from fairseq_specdec.evaluation.m2_file import read_m2
+from fairseq_specdec.evaluation.metrics import METRICS, Metric
+from fairseq_specdec.evaluation.scores import compound_split_bleu
 from fairseq_specdec.evaluation.text import check_same_length, read_lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``specdec score``."""
+    with_source = ", ".join(sorted(name for name, metric in METRICS.items() if metric.needs_source))
     parser.add_argument("metric", choices=sorted(METRICS))
     parser.add_argument("--hyp", metavar="FILE", help="decoded text")
-    parser.add_argument("--ref", metavar="FILE", nargs="+", help="references, one file or several")
+    parser.add_argument("--ref", metavar="FILE", nargs="+", help="references, one file or several; m2: the M2 file")
     parser.add_argument(
         "--gen",
         metavar="LOG",
@@ -24,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="log of fairseq-generate, or of all shards: its D lines are scored against its T lines, or against --ref",
     )
     parser.add_argument(
-        "--src", metavar="FILE", help="source text, for metrics that look at it; BLEU and ROUGE only check its length"
+        "--src", metavar="FILE", help=f"source text, which {with_source} need; the others only check its length"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
@@ -47,21 +54,27 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         OptionError: options that do not go together, or files that cannot be scored.
     """
-    _check_options(args)
-    files = _read_texts(args)
-    if args.src:
-        files[f"--src {args.src}"] = read_lines("--src", args.src)
-    check_same_length(files)
-    hyps, *refs = list(files.values())[: -1 if args.src else None]
     metric = METRICS[args.metric]
+    _check_options(args, metric)
     if args.compound_split:
-        metric = partial(compound_split_bleu, lang=args.lang or "de", tokenized=args.tokenized)
-    result = metric(hyps, refs)
+        metric = replace(metric, compute=partial(compound_split_bleu, lang=args.lang or "de", tokenized=args.tokenized))
+    result = _compute(metric, args)
     print(json.dumps(result) if args.json else _line(result))
     return 0
 
 
-def _check_options(args: argparse.Namespace) -> None:
+def _compute(metric: Metric, args: argparse.Namespace) -> dict:
+    """Read what a metric needs and compute it."""
+    sentences = read_generate_log(args.gen).sentences if args.gen else []
+    hyps = _read_hypotheses(args, sentences)
+    refs = _read_references(args, sentences, metric.m2_reference)
+    srcs = {f"--src {args.src}": read_lines("--src", args.src)} if args.src else {}
+    check_same_length({**hyps, **refs, **srcs})
+    given = [*hyps.values(), *refs.values()] if metric.m2_reference else [*hyps.values(), list(refs.values())]
+    return metric.compute(*given, *(srcs.values() if metric.needs_source else ()))
+
+
+def _check_options(args: argparse.Namespace, metric: Metric) -> None:
     """Refuse options that do not go together, all reasons at once."""
     reasons = []
     if args.gen and args.hyp:
@@ -70,6 +83,11 @@ def _check_options(args: argparse.Namespace) -> None:
         reasons.append("--hyp must name the decoded text, got nothing: pass --hyp FILE --ref FILE, or --gen LOG.")
     if args.hyp and not args.gen and not args.ref:
         reasons.append("--ref must be given with --hyp, got nothing: pass --ref FILE [FILE ...].")
+    if metric.m2_reference and (args.gen and not args.ref or len(args.ref or ()) > 1):
+        given = " ".join(args.ref or ["nothing"])
+        reasons.append(f"--ref must be one M2 file for metric {args.metric}, got {given}: pass --ref GOLD.m2.")
+    if metric.needs_source and not args.src:
+        reasons.append(f"--src must name the source text for metric {args.metric}, got nothing: pass --src FILE.")
     if args.compound_split and args.metric != "bleu":
         reasons.append(f"--compound-split is a kind of BLEU, got metric {args.metric}: score bleu.")
     for option, value in (("--lang", args.lang), ("--tokenized", args.tokenized)):
@@ -79,17 +97,23 @@ def _check_options(args: argparse.Namespace) -> None:
         raise OptionError(reasons)
 
 
-def _read_texts(args: argparse.Namespace) -> dict[str, list[str]]:
-    """Read hypotheses and references. Returns what each is called and its lines, hypotheses first."""
-    files: dict[str, list[str]] = {}
+def _read_hypotheses(args: argparse.Namespace, sentences: list[GeneratedSentence]) -> dict[str, list]:
+    """Read the hypotheses. Returns what they are called, and their lines."""
     if args.gen:
-        sentences = read_generate_log(args.gen).sentences
-        files["--gen (D lines)"] = _words(sentences, "detokenized", "D")
-        if not args.ref:
-            files["--gen (T lines)"] = _words(sentences, "target", "T")
-    else:
-        files[f"--hyp {args.hyp}"] = read_lines("--hyp", args.hyp)
-    for number, path in enumerate(args.ref or [], start=1):
+        return {"--gen (D lines)": _words(sentences, "detokenized", "D")}
+    return {f"--hyp {args.hyp}": read_lines("--hyp", args.hyp)}
+
+
+def _read_references(
+    args: argparse.Namespace, sentences: list[GeneratedSentence], m2_reference: bool
+) -> dict[str, list]:
+    """Read the references, from the log if no file is given. Returns what each is called and its lines or sentences."""
+    if not args.ref:
+        return {"--gen (T lines)": _words(sentences, "target", "T")}
+    if m2_reference:
+        return {f"--ref {path} (S lines)": read_m2(path, "--ref") for path in args.ref}
+    files: dict[str, list] = {}
+    for number, path in enumerate(args.ref, start=1):
         name = f"--ref {path}" if f"--ref {path}" not in files else f"--ref {path} (file {number})"
         files[name] = read_lines("--ref", path)
     return files

@@ -105,17 +105,15 @@ def rouge(hyps: list[str], refs: list[list[str]]) -> dict[str, dict[str, float]]
     return {name: {"f": 100.0 * total / len(hyps)} for name, total in totals.items()}
 
 
-METRICS: dict[str, Callable[..., dict]] = {"bleu": bleu, "rouge": rouge}
-"""The metrics of ``specdec score`` by name: ``metric(hyps, refs)`` gives an object for JSON."""
-
-
-def check_parallel(hyps: list[str], refs: list[list[str]]) -> None:
-    """Raise ValueError unless there is something to score and every reference file is as long as the hypotheses."""
+def check_parallel(hyps: list[str], refs: list[list[str]], srcs: list[str] | None = None) -> None:
+    """Raise ValueError unless there is something to score and every file is as long as the hypotheses."""
     if not hyps or not refs:
         raise ValueError(f"a metric needs sentences and references, got {len(hyps)} sentences, {len(refs)} references")
     lengths = [len(ref) for ref in refs]
     if any(length != len(hyps) for length in lengths):
         raise ValueError(f"references must be as many as hypotheses ({len(hyps)}), got {lengths}")
+    if srcs is not None and len(srcs) != len(hyps):
+        raise ValueError(f"sources must be as many as hypotheses ({len(hyps)}), got {len(srcs)}")
 
 
 @cache

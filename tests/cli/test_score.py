@@ -1,14 +1,21 @@
 import json
+import sys
 
 import pytest
 
 from fairseq_specdec.cli.main import main
+from fairseq_specdec.evaluation.gleu import gleu
+from fairseq_specdec.evaluation.m2 import m2
+from fairseq_specdec.evaluation.m2_file import read_m2
+from fairseq_specdec.evaluation.sari import sari
 from fairseq_specdec.evaluation.scores import bleu, compound_split_bleu, rouge
 
 HYPS = ["Ein gut-gelaunter Hund läuft schnell.", "Zwei Männer stehen draußen."]
 REFS = ["Ein gut-gelaunter Hund rennt schnell.", "Zwei junge Männer stehen draußen."]
 OTHER = ["Ein Hund läuft schnell.", "Zwei Männer sind draußen."]
 SOURCES = ["A dog in good humour runs fast.", "Two men stand outside."]
+DRAFTS = ["Ein gut-gelaunter Hund läuft schnelle.", "Zwei Mann stehen draußen."]
+GOLD = ["S Ein Hund lauft schnell .", "A 2 3|||R|||läuft|||REQUIRED|||-NONE-|||0", "", "S Ja .", ""]
 
 
 @pytest.fixture
@@ -94,9 +101,59 @@ def test_source_text_is_checked_for_its_length(files, capsys):
     assert f"--src {short} must have one line for each of the 2 lines" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("metric", [gleu, sari])
+def test_metrics_that_look_at_the_source_are_given_it(metric, log, files, capsys):
+    hyp, ref, other, src = files(hyp=HYPS, ref=REFS, other=OTHER, src=DRAFTS)
+    name = metric.__name__
+    assert main(["score", name, "--hyp", hyp, "--ref", ref, other, "--src", src, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == metric(HYPS, [REFS, OTHER], DRAFTS)
+    assert main(["score", name, "--gen", log(), "--src", src]) == 0
+    assert capsys.readouterr().out == f"{name} {metric(HYPS, [REFS], DRAFTS)[name]:.2f}\n"
+    assert main(["score", name, "--gen", log(), "--ref", other, "--src", src, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == metric(HYPS, [OTHER], DRAFTS)
+
+
+def test_m2_takes_its_gold_as_the_reference(log, files, capsys):
+    hyps = ["Ein Hund läuft schnell .", ""]
+    hyp, gold = files(hyp=hyps, gold=GOLD)
+    expected = m2(hyps, read_m2(gold))
+    assert main(["score", "m2", "--hyp", hyp, "--ref", gold, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+    assert main(["score", "m2", "--gen", log(hyps=hyps), "--ref", gold]) == 0
+    assert capsys.readouterr().out == "p 50.00 r 100.00 f0.5 55.56\n"
+
+
+def test_gold_of_another_length_is_refused(files, capsys):
+    hyp, gold = files(hyp=HYPS[:1], gold=GOLD)
+    assert main(["score", "m2", "--hyp", hyp, "--ref", gold]) == 2
+    message = f"--ref {gold} (S lines) must have one line for each of the 1 lines of --hyp {hyp}, got 2:"
+    assert message in capsys.readouterr().err
+
+
+def test_text_in_place_of_an_m2_file_is_refused(files, capsys):
+    hyp, ref = files(hyp=HYPS, ref=REFS)
+    assert main(["score", "m2", "--hyp", hyp, "--ref", ref]) == 2
+    assert f"--ref {ref} line 1 must be the S line of a sentence" in capsys.readouterr().err
+
+
+def test_errant_that_is_not_installed_is_refused_with_the_remedy(files, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "errant", None)
+    hyp, ref, src = files(hyp=HYPS, ref=REFS, src=DRAFTS)
+    assert main(["score", "errant", "--hyp", hyp, "--ref", ref, "--src", src]) == 2
+    assert "metric errant must have the package errant, got none: pip install errant" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        *(
+            ([name, "--hyp", "h", "--ref", "r"], f"--src must name the source text for metric {name}, got nothing")
+            for name in ("gleu", "sari", "errant")
+        ),
+        (["gleu", "--gen", "g"], "--src must name the source text for metric gleu, got nothing: pass --src FILE."),
+        (["m2", "--hyp", "h", "--ref", "a", "b"], "--ref must be one M2 file for metric m2, got a b: pass"),
+        (["m2", "--gen", "g"], "--ref must be one M2 file for metric m2, got nothing: pass --ref GOLD.m2."),
+        (["m2", "--hyp", "h"], "--ref must be given with --hyp"),
         (["bleu"], "--hyp must name the decoded text, got nothing"),
         (["bleu", "--hyp", "h"], "--ref must be given with --hyp"),
         (["bleu", "--hyp", "h", "--gen", "g"], "--hyp must not be given with --gen, got h"),

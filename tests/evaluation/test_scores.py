@@ -2,7 +2,7 @@ import pytest
 import sacrebleu
 from rouge_score.rouge_scorer import RougeScorer
 
-from fairseq_specdec.evaluation.scores import METRICS, bleu, compound_split_bleu, rouge, split_compounds
+from fairseq_specdec.evaluation.scores import bleu, compound_split_bleu, rouge, split_compounds
 
 HYPS = ["Ein Mann läuft über die Straße.", "Zwei Hunde spielen im hohen Gras .", "Das ist gut-gemeint!"]
 REFS = ["Ein Mann geht über die Straße.", "Zwei Hunde spielen im Gras.", "Das war gut-gemeint!"]
@@ -87,13 +87,13 @@ def test_newline_separates_the_sentences_of_rouge_lsum():
     assert scores["rougeL"]["f"] == pytest.approx(50)
 
 
-@pytest.mark.parametrize("metric", [*METRICS.values(), compound_split_bleu])
+@pytest.mark.parametrize("metric", [bleu, rouge, compound_split_bleu])
 def test_references_of_another_length_are_refused(metric):
     with pytest.raises(ValueError, match=r"as many as hypotheses \(2\), got \[2, 1\]"):
         metric(["a", "b"], [["a", "b"], ["a"]])
 
 
-@pytest.mark.parametrize("metric", [*METRICS.values(), compound_split_bleu])
+@pytest.mark.parametrize("metric", [bleu, rouge, compound_split_bleu])
 def test_nothing_to_score_is_refused(metric):
     with pytest.raises(ValueError, match="needs sentences and references"):
         metric([], [[]])
