@@ -1,7 +1,8 @@
 """Entry point of ``specdec``: one module a subcommand, imported only when it is asked for.
 
 A subcommand's module has ``add_arguments(parser)`` and ``run(args) -> int`` (the exit status); its docstring is its
-help. It raises ``OptionError`` for what the user can mend: the command ends with status 2 and one line for each reason.
+help. One that takes options of fairseq, too, also has ``parse(parser, argv) -> Namespace``. It raises ``OptionError``
+for what the user can mend: the command ends with status 2 and one line for each reason.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Sequence
 from fairseq_specdec.config import OptionError
 
 COMMANDS = {
-    "score": "metrics of decoded text: BLEU, ROUGE",
+    "score": "metrics of decoded text: BLEU, ROUGE, GLEU, M2, ERRANT, SARI",
     "distill": "a fairseq-generate log of the training set becomes distilled training text",
     "certify": "check that every token of a fairseq-generate log is the verifier's own choice",
+    "bench": "measure systems against each other: speed, latency, quality, identity",
     "info": "what a checkpoint is, and whether the engine can run it",
 }
 
@@ -42,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f"fairseq_specdec.cli.{name}")
     parser = argparse.ArgumentParser(f"specdec {name}", description=module.__doc__)
     module.add_arguments(parser)
+    parse = getattr(module, "parse", argparse.ArgumentParser.parse_args)
     try:
-        return module.run(parser.parse_args(rest))
+        return module.run(parse(parser, rest))
     except OptionError as error:
         for reason in error.reasons:
             print(f"{parser.prog}: error: {reason}", file=sys.stderr)

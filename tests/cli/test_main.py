@@ -43,8 +43,8 @@ def test_unknown_command_names_the_nearest_and_all(capsys):
     assert main(["scores"]) == 2
     error = capsys.readouterr().err
     assert (
-        error
-        == "specdec: error: Unknown command 'scores'. Did you mean 'score'? Known: certify, distill, info, score.\n"
+        error == "specdec: error: Unknown command 'scores'. Did you mean 'score'? "
+        "Known: bench, certify, distill, info, score.\n"
     )
 
 

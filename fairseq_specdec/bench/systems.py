@@ -1,0 +1,150 @@
+"""The systems that decode in this process with the models that fairseq loaded: fairseq's own search, and ours."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields, replace
+from typing import Any
+
+import torch
+from fairseq.tasks import FairseqTask
+from fairseq.tasks.translation import TranslationConfig
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from fairseq_specdec.bench.load import Loaded
+from fairseq_specdec.bench.measure import Batch
+from fairseq_specdec.bench.names import Wanted, check_options
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.drafters.base import DRAFTERS
+from fairseq_specdec.engine.support import UnsupportedModelError
+from fairseq_specdec.stats import SpecStats
+from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
+
+EVERY_DRAFTER = {"block_size", "beta", "tau"}
+ALIASES = {"k": "block_size", "block": "block_size"}
+# options of the task that are no drafter's: the system's name, and what a benchmark does itself
+_NOT_OPTIONS = {"drafter", "spec_stats", "certify"}
+
+
+class FairseqSystem:
+    """The search of stock fairseq.
+
+    Args:
+        name: of its row.
+        loaded: task and models.
+        beam: 1 is greedy.
+    """
+
+    acceptance_length = None
+
+    def __init__(self, name: str, loaded: Loaded, beam: int = 1) -> None:
+        self.name, self.dtype, self.loaded = name, loaded.dtype, loaded
+        self.note = f"beam {beam}" if beam > 1 else None
+        if beam > 1 and any(hasattr(model, "set_beam_size") for model in loaded.models):
+            self.loaded = replace(loaded, models=copy.deepcopy(loaded.models))  # such models (BART) keep the beam
+        self.generator = loaded.task.build_generator(self.loaded.models, loaded.generation(beam))
+
+    def start(self) -> None:
+        """Nothing is left behind."""
+
+    def decode(self, batch: Batch) -> list[list[int]]:
+        """See `System`."""
+        return _search(self.loaded.task, self.generator, self.loaded, batch)
+
+
+class SpecSystem:
+    """This package's engine with a drafter.
+
+    Args:
+        wanted: the drafter and its options.
+        loaded: task and models.
+
+    Raises:
+        OptionError: lists options that cannot be honoured, and what keeps the engine from running the model.
+    """
+
+    def __init__(self, wanted: Wanted, loaded: Loaded) -> None:
+        self.name, self.dtype, self.loaded = wanted.label, loaded.dtype, loaded
+        config = _drafter_config(wanted, loaded.cfg.task)
+        try:
+            self.task = TranslationSpecDecTask.setup_task(config)
+            self.generator = self.task.build_spec_generator(loaded.models, loaded.generation(1))
+        except (OptionError, UnsupportedModelError) as error:
+            raise OptionError([f"--systems {wanted.label}: {reason}" for reason in error.reasons]) from error
+        except ValueError as error:
+            raise OptionError([f"--systems {wanted.label}: {error}"]) from error
+        self.note = None
+        if config.beta > 1:
+            self.note = f"relaxed acceptance (beta {config.beta}, tau {config.tau:g}), another system than greedy"
+        self._fresh = self._drafter_state() if "drafter_path" not in _options_of(wanted.kind) else None
+
+    @property
+    def acceptance_length(self) -> float | None:
+        """Tokens a verifier pass, since the pass began."""
+        return self.generator.stats.acceptance_length
+
+    def start(self) -> None:
+        """Count from nothing, with a drafter that has seen nothing of the data."""
+        old = self.generator.stats
+        self.generator.stats = SpecStats(old.config, old.block_size, old.device, old.dtype)
+        if self._fresh is not None:
+            vars(self.generator.drafter).clear()
+            vars(self.generator.drafter).update(copy.deepcopy(self._fresh))
+
+    def decode(self, batch: Batch) -> list[list[int]]:
+        """See `System`."""
+        return _search(self.task, self.generator, self.loaded, batch)
+
+    def _drafter_state(self) -> dict[str, Any]:
+        """Return what the drafter holds before it sees any data; a table that grows would know a second pass."""
+        like = next(self.loaded.models[0].parameters())
+        self.generator.drafter.to(like.device, like.dtype)
+        return copy.deepcopy(vars(self.generator.drafter))
+
+
+def _search(task: FairseqTask, generator: Any, loaded: Loaded, batch: Batch) -> list[list[int]]:
+    """Decode a batch as fairseq-generate does."""
+    size = loaded.cfg.generation.prefix_size
+    prefix = batch.sample["target"][:, :size] if size > 0 else None
+    with torch.no_grad():
+        hypotheses = task.inference_step(generator, loaded.models, batch.sample, prefix_tokens=prefix)
+    return [best["tokens"].tolist() for best, *_ in hypotheses]
+
+
+def _options_of(drafter: str) -> set[str]:
+    """Return the options of one drafter alone."""
+    cls = DRAFTERS[drafter]
+    return set(cls.required | cls.accepted)
+
+
+def task_options() -> set[str]:
+    """Return the options that task translation_specdec has more than fairseq's translation."""
+    return {f.name for f in fields(TranslationSpecDecConfig)} - {f.name for f in fields(TranslationConfig)}
+
+
+def _drafter_config(wanted: Wanted, cfg: Any) -> Any:
+    """Return the task's options for a system: those of the command line that its drafter has, then its own."""
+    own = _options_of(wanted.kind)
+    given = check_options(wanted, own | EVERY_DRAFTER, ALIASES)
+    config = copy.deepcopy(cfg)
+    with open_dict(config):
+        for name in task_options() - own - EVERY_DRAFTER - _NOT_OPTIONS:
+            config[name] = _default(name)
+        config.drafter = wanted.kind
+    kinds = OmegaConf.structured(TranslationSpecDecConfig)  # turns text into what the option holds
+    for name, value in given.items():
+        try:
+            kinds[name] = value
+            config[name] = kinds[name]
+        except OmegaConfBaseException as error:
+            reason = str(error).partition("\n")[0]
+            raise OptionError(
+                [f"--systems {wanted.label}: {name} must be of its option's kind, got {value!r}: {reason}"]
+            ) from error
+    return config
+
+
+def _default(name: str) -> Any:
+    (option,) = (f for f in fields(TranslationSpecDecConfig) if f.name == name)
+    return option.default
