@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The main job on an embedded data set, on the CPU: make a corpus, train a verifier with stock fairseq and a drafter
-# with this package, decode the test set with both, and compare output and speed in one table.
+# with this package, decode the test set with both, and compare output and speed in one table. Then the same for error
+# correction, whose drafts are the input: errors put into the corpus' German, a corrector, a second table.
 #
 #   scripts/quickstart.sh [--out DIR] [--tiny]
 #
@@ -26,14 +27,16 @@ done
 out=${out:-runs/quickstart${tiny:+-tiny}}
 
 # sizes: sentence pairs, vocabulary, model, updates and batches (tokens)
-train_pairs=60000 test_pairs=300 distil_pairs=15000 vocab=1600
-width=192 ffn=768 heads=4 layers=3 draft_layers=1 block=8
-verifier_updates=1000 verifier_tokens=1800 verifier_lr=2e-3
+train_pairs=60000 test_pairs=200 distil_pairs=15000 correct_pairs=40000 vocab=1600
+width=192 ffn=768 heads=4 layers=3 draft_layers=1 block=4
+verifier_updates=900 verifier_tokens=1800 verifier_lr=2e-3
 drafter_updates=900 drafter_tokens=1800 drafter_lr=2e-3
+corrector_updates=450 corrector_tokens=1800 corrector_lr=1e-3
 if [ "$tiny" ]; then
-    train_pairs=300 test_pairs=8 distil_pairs=100 vocab=300
+    train_pairs=300 test_pairs=8 distil_pairs=100 correct_pairs=100 vocab=300
     width=32 ffn=64 heads=2 layers=2 draft_layers=1 block=4
     verifier_updates=20 verifier_tokens=600 drafter_updates=15 drafter_tokens=600
+    corrector_updates=10 corrector_tokens=600
 fi
 minutes=4 # a training that is not done by then, on a slow machine, stops there
 
@@ -42,9 +45,9 @@ for command in fairseq-generate fairseq-preprocess; do
         { echo "quickstart.sh: $command is not installed: run 'make quickstart', which installs it first" >&2; exit 1; }
 done
 
-mkdir -p "$out/logs" "$out/decode"
+mkdir -p "$out/logs" "$out/decode" "$out/correct"
 here=scripts/quickstart
-number=0 steps=12 title="" log=""
+number=0 steps=18 title="" log=""
 
 failed() {
     printf 'quickstart.sh: step "%s" failed' "$title" >&2
@@ -97,21 +100,19 @@ train() { # train DIR DATA UPDATES TOKENS LR OPTION...
         --stop-time-hours "$(python -c "print($minutes / 60)")" "${@:6}" 2>&1 | follow
 }
 
-verifier() {
-    train "$1" "$out/data" "$verifier_updates" "$verifier_tokens" "$verifier_lr" --task translation \
-        --arch transformer --decoder-layers "$layers" --criterion label_smoothed_cross_entropy
-}
+ar=(--task translation --arch transformer --decoder-layers "$layers" --criterion label_smoothed_cross_entropy)
 
-generate() { # generate LOG OPTION...
-    PYTHONUNBUFFERED=1 fairseq-generate "$out/data" --user-dir fairseq_specdec --cpu \
-        --path "$out/verifier/checkpoint_last.pt" --max-len-a 1.5 --max-len-b 20 \
-        --log-format simple --log-interval 10 "${@:2}" 2>&1 | follow
+verifier() { train "$1" "$out/data" "$verifier_updates" "$verifier_tokens" "$verifier_lr" "${ar[@]}"; }
+
+generate() { # generate LOG DATA MODEL OPTION...
+    PYTHONUNBUFFERED=1 fairseq-generate "$2" --user-dir fairseq_specdec --cpu --path "$3/checkpoint_last.pt" \
+        --max-len-a 1.5 --max-len-b 20 --log-format simple --log-interval 10 "${@:4}" 2>&1 | follow
     mv "$log" "$1"
 }
 
 distil() { # what the verifier itself says is easier to guess than the references
     mkdir -p "$1"
-    generate "$1/gen.log" --gen-subset test1 --task translation_specdec --drafter none --beam 1 --max-tokens 4000
+    generate "$1/gen.log" "$out/data" "$out/verifier" --gen-subset test1 --task translation_specdec --drafter none --beam 1 --max-tokens 4000
     python -m fairseq_specdec.cli.main distill --gen "$1/gen.log" --out-prefix "$1/train" \
         --source-lang en --target-lang de > "$log" 2>&1
     rm -rf "$1/bin"
@@ -125,13 +126,28 @@ drafter() {
         --init-from-verifier "$out/verifier/checkpoint_last.pt"
 }
 
-decode() { # decode LOG.part OPTION...: the test set, a sentence at a time
-    generate "$1" --gen-subset test --batch-size 1 "${@:2}"
+errors() { # the corpus' German with errors, in the pieces and the dictionary that are there
+    rm -rf "$1"
+    mkdir -p "$1"
+    python "$here/errors.py" "$out/text/train.de" --out "$1/train" --seed 1 --limit "$correct_pairs"
+    for split in valid test; do python "$here/errors.py" "$out/text/$split.de" --out "$1/$split" --seed 2; done
+    python scripts/data/spm.py encode --model "$out/pieces/spm.model" --out-dir "$1/pieces" \
+        "$1"/{train,valid,test}.{err,cor}
+    fairseq-preprocess --source-lang err --target-lang cor --srcdict "$out/data/dict.en.txt" --joined-dictionary \
+        --destdir "$1/bin" --trainpref "$1/pieces/train" --validpref "$1/pieces/valid" --testpref "$1/pieces/test" \
+        2>&1 | follow
 }
 
-ours() { # ours LOG.part NAME OPTION...
-    decode "$1" --task translation_specdec --beam 1 --spec-stats "$out/decode/$2.json" "${@:3}"
+corrector() { # goes on from the translation model, which writes German already
+    train "$1" "$out/errors/bin" "$corrector_updates" "$corrector_tokens" "$corrector_lr" "${ar[@]}" \
+        --finetune-from-model "$out/verifier/checkpoint_last.pt"
 }
+
+one=(--gen-subset test --batch-size 1) # a sentence at a time
+spec=(--task translation_specdec --beam 1)
+
+translate() { generate "$1" "$out/data" "$out/verifier" "${one[@]}" "${@:2}"; } # translate LOG.part OPTION...
+correct() { generate "$1" "$out/errors/bin" "$out/corrector" "${one[@]}" "${@:2}"; }
 
 step "corpus: $train_pairs English-German sentence pairs from a grammar" "$out/text" corpus
 step "SentencePiece: about $vocab pieces" "$out/pieces" pieces
@@ -141,11 +157,24 @@ step "distillation: the verifier translates $distil_pairs training sentences" "$
 step "drafter: Spec-Drafter with blocks of $block, $drafter_updates updates" "$out/drafter" drafter
 nat=(--drafter nat --drafter-path "$out/drafter/checkpoint_last.pt")
 d=$out/decode
-step "decode: fairseq, beam 5" "$d/fairseq-beam5.log" decode --task translation --beam 5
-step "decode: fairseq, greedy" "$d/fairseq-greedy.log" decode --task translation --beam 1
-step "decode: this package without a drafter" "$d/none.log" ours none --drafter none
-step "decode: this package with the drafter" "$d/nat.log" ours nat "${nat[@]}"
-step "decode: relaxed acceptance, beta 3, tau 1" "$d/nat-beta3-tau1.log" ours nat-beta3-tau1 "${nat[@]}" --beta 3 --tau 1
+step "decode: fairseq, beam 5" "$d/fairseq-beam5.log" translate --task translation --beam 5
+step "decode: fairseq, greedy" "$d/fairseq-greedy.log" translate --task translation --beam 1
+step "decode: this package without a drafter" "$d/none.log" \
+    translate "${spec[@]}" --spec-stats "$d/none.json" --drafter none
+step "decode: this package with the drafter" "$d/nat.log" \
+    translate "${spec[@]}" --spec-stats "$d/nat.json" "${nat[@]}"
+step "decode: relaxed acceptance, beta 3, tau 1" "$d/nat-beta3-tau1.log" \
+    translate "${spec[@]}" --spec-stats "$d/nat-beta3-tau1.json" "${nat[@]}" --beta 3 --tau 1
+c=$out/correct
+step "errors: German sentences with learners' errors, $correct_pairs pairs" "$out/errors" errors
+step "corrector: stock fairseq Transformer, $corrector_updates updates from the verifier's weights" \
+    "$out/corrector" corrector
+step "correct: fairseq, greedy" "$c/fairseq-greedy.log" correct --task translation --beam 1
+step "correct: this package without a drafter" "$c/none.log" \
+    correct "${spec[@]}" --spec-stats "$c/none.json" --drafter none
+step "correct: this package, the input as the draft" "$c/input.log" \
+    correct "${spec[@]}" --spec-stats "$c/input.json" --drafter input
 title=report log=""
-printf '[%2d/%d] report: %s\n' "$steps" "$steps" "$out/report.json" >&2
-python "$here/report.py" --logs "$d" --out "$out/report.json"
+printf '[%2d/%d] report: %s, %s\n' "$steps" "$steps" "$out/report.json" "$out/correction.json" >&2
+python "$here/report.py" --logs "$d" --metric bleu --title translation --out "$out/report.json"
+python "$here/report.py" --logs "$c" --metric gleu --title "error correction" --out "$out/correction.json"

@@ -20,8 +20,9 @@ def test_a_config_trains_through_fairseq_hydra_train(config, joined_data_bin, tm
     choices = [f"task.data={joined_data_bin}", f"task.source_lang={tiny.SOURCE}", f"task.target_lang={tiny.TARGET}"]
     choices += ["common.cpu=true", "optimization.max_update=1", "checkpoint.save_dir=saved", "dataset.max_tokens=200"]
     choices += ["dataset.disable_validation=true"]
-    if "init_from_verifier" in config.read_text("utf-8"):
-        choices += ["task.init_from_verifier=null"]
+    for started_from in ("task.init_from_verifier", "checkpoint.finetune_from_model"):
+        if started_from.split(".")[1] in config.read_text("utf-8"):
+            choices += [f"{started_from}=null"]
     command = "from fairseq_cli.hydra_train import cli_main; cli_main()"
     argv = [sys.executable, "-c", command, "--config-dir", config.parent, "--config-name", config.stem, *choices]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -31,6 +32,8 @@ def test_a_config_trains_through_fairseq_hydra_train(config, joined_data_bin, tm
     assert saved["model"]["encoder.embed_tokens.weight"].size(1) == 256
 
 
-def test_every_system_has_a_card_and_both_configs():
+def test_every_system_has_a_card_and_the_configs_of_what_it_trains():
     for folder in (path for path in (ROOT / "models").iterdir() if path.is_dir()):
-        assert {"README.md", "verifier.yaml", "drafter.yaml"} <= {path.name for path in folder.iterdir()}
+        names = {path.name for path in folder.iterdir()}
+        assert {"README.md", "verifier.yaml"} <= names, folder
+        assert ("drafter.yaml" in names) == ("`drafter.yaml`" in (folder / "README.md").read_text("utf-8")), folder

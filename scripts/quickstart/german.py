@@ -197,7 +197,7 @@ def present(verb: GermanVerb, person: int, number: str) -> str:
     stem = _stem(verb.infinitive)
     link = "e" if stem[-1] in "td" or stem.endswith(("fn", "chn")) else ""
     if slot == 0:
-        return stem[:-2] + "le" if stem.endswith("el") else stem + "e"
+        return stem[:-2] + "le" if verb.infinitive.endswith("eln") else stem + "e"
     if slot == 1:
         return _second_person(verb.third, stem)
     return (verb.third, verb.infinitive, stem + link + "t", verb.infinitive)[slot - 2]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare the decoded test sets of the quickstart in one table.
 
-    report.py --logs DIR --out report.json
+    report.py --logs DIR --metric bleu|gleu --title TITLE --out report.json
 
 DIR holds one fairseq-generate log for each system, NAME.log, and for the systems of this package the statistics
 NAME.json that --spec-stats wrote. Systems that are not there are left out, except fairseq-greedy: it is the measure.
@@ -23,7 +23,7 @@ logging.getLogger("fairseq").setLevel(logging.WARNING)  # its import names optio
 
 from fairseq_specdec.config import OptionError  # noqa: E402
 from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log  # noqa: E402
-from fairseq_specdec.evaluation.scores import bleu  # noqa: E402
+from fairseq_specdec.evaluation.metrics import METRICS  # noqa: E402
 
 BASELINE = "fairseq-greedy"
 # name of the log: what the table says, whether the output must be that of greedy decoding
@@ -33,6 +33,7 @@ SYSTEMS = {
     "none": ("this package, no drafter", True),
     "nat": ("this package, nat", True),
     "nat-beta3-tau1": ("nat, beta 3, tau 1 *", False),
+    "input": ("this package, input", True),
 }
 NOTE = "* relaxed acceptance: another system than greedy decoding, its output may differ."
 _SECONDS = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
@@ -40,14 +41,13 @@ _SECONDS = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+
 
 @dataclass(frozen=True)
 class Row:
-    """One system; ``identical`` and ``speedup`` are against fairseq's greedy decoding.
+    """One system; ``metric`` is what specdec score prints, ``identical`` and ``speedup`` are against fairseq's greedy.
 
     ``acceptance_length`` is tokens a verifier pass, the correction or bonus token counted; None for beam search.
     """
 
     system: str
-    bleu: float
-    signature: str
+    metric: dict[str, float | str]
     acceptance_length: float | None
     seconds: float
     speedup: float
@@ -88,21 +88,21 @@ def read_run(folder: Path, name: str) -> Run:
     return Run(sentences, float(found[1]), length)
 
 
-def compare(runs: dict[str, Run]) -> list[Row]:
-    """Score each run and compare it with the run ``BASELINE``."""
+def compare(runs: dict[str, Run], metric: str = "bleu") -> list[Row]:
+    """Score each run by a metric of specdec score and compare it with the run ``BASELINE``."""
     greedy = runs[BASELINE]
     rows = []
     for name, run in runs.items():
         hypotheses = [join_pieces(sentence.hypothesis or "") for sentence in run.sentences]
         references = [join_pieces(sentence.target or "") for sentence in run.sentences]
-        score = bleu(hypotheses, [references])
+        sources = [[join_pieces(sentence.source or "") for sentence in run.sentences]]
+        score = METRICS[metric].compute(hypotheses, [references], *sources[: METRICS[metric].needs_source])
         pairs = zip(run.sentences, greedy.sentences, strict=True)
         same = sum(ours.hypothesis == theirs.hypothesis for ours, theirs in pairs)
         rows.append(
             Row(
                 system=name,
-                bleu=float(score["bleu"]),
-                signature=str(score["signature"]),
+                metric=score,
                 acceptance_length=run.acceptance_length,
                 seconds=run.seconds,
                 speedup=greedy.seconds / max(run.seconds, 1e-9),
@@ -115,13 +115,14 @@ def compare(runs: dict[str, Run]) -> list[Row]:
 
 def table(rows: list[Row]) -> str:
     """Lay the rows out as text."""
-    head = f"{'system':<26}{'BLEU':>7}{'tokens/round':>14}{'seconds':>9}{'speed-up':>10}{'identical':>11}"
+    name = next(iter(rows[0].metric))
+    head = f"{'system':<26}{name.upper():>7}{'tokens/round':>14}{'seconds':>9}{'speed-up':>10}{'identical':>11}"
     lines = [head, "-" * len(head)]
     for row in rows:
         label = SYSTEMS[row.system][0]
         length = "-" if row.acceptance_length is None else f"{row.acceptance_length:.2f}"
         lines.append(
-            f"{label:<26}{row.bleu:>7.1f}{length:>14}{row.seconds:>9.1f}"
+            f"{label:<26}{row.metric[name]:>7.1f}{length:>14}{row.seconds:>9.1f}"
             f"{row.speedup:>9.2f}x{100 * row.identical:>10.1f}%"
         )
     return "\n".join([*lines, NOTE] if any(row.system == "nat-beta3-tau1" for row in rows) else lines)
@@ -131,6 +132,8 @@ def main() -> None:
     """Parse the command line, print the table, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--logs", required=True, type=Path)
+    parser.add_argument("--metric", choices=["bleu", "gleu"], default="bleu")
+    parser.add_argument("--title", default="translation")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
     try:
@@ -138,14 +141,16 @@ def main() -> None:
         runs = {name: read_run(args.logs, name) for name in names}
     except OptionError as error:
         sys.exit("\n".join(f"report.py: error: {reason}" for reason in error.reasons))
-    rows = compare(runs)
+    rows = compare(runs, args.metric)
     sentences = len(runs[BASELINE].sentences)
     report = {"sentences": sentences, "cpus": os.cpu_count(), "rows": [asdict(row) for row in rows]}
     part = args.out.with_name(args.out.name + ".part")
     part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     part.rename(args.out)
-    print(f"\n{sentences} test sentences, one at a time, {os.cpu_count()} CPU threads; seconds of generation alone\n")
-    print(table(rows))
+    print(
+        f"\n{args.title}: {sentences} test sentences, one at a time, {os.cpu_count()} CPU threads; seconds of ", end=""
+    )
+    print(f"generation alone\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@
 #   drafter   Spec-Drafter 3+2, 256/1024, started from the verifier, on the same translations
 #   drafter25 the same, a little longer with the published block of 25
 #   random    an untrained drafter with a block of 25, to show that drafts change speed and nothing else
-#   results   identity, certificate, speed and scores on test_2016_flickr -> models/multi30k.en-de/results.json
-#   bench     only the speeds of these, measured again
+#   results   identity, certificates and scores on test_2016_flickr -> models/multi30k.en-de/results.json
+#   bench     speeds at batch sizes 1, 8 and 32 -> models/multi30k.en-de/bench.json
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 data=data/multi30k.en-de bin=data/multi30k.en-de/bin out=checkpoints/multi30k.en-de
@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-[ ${#stages[@]} -gt 0 ] || stages=(data teacher distil verifier drafter drafter25 random results)
+[ ${#stages[@]} -gt 0 ] || stages=(data teacher distil verifier drafter drafter25 random results bench)
 mkdir -p "$out"
 
 size=(--encoder-embed-dim 256 --decoder-embed-dim 256 --encoder-ffn-embed-dim 1024 --decoder-ffn-embed-dim 1024
@@ -94,11 +94,35 @@ stage_drafter25() {
         --lr 2e-4 --warmup-updates 10 --total-num-update 100 --max-update 100 --max-tokens 3000
 }
 
-results() {
-    python "$here/multi30k_results.py" --data "$bin" --checkpoints "$out" --out models/multi30k.en-de/results.json "$@"
+stage_results() {
+    python "$here/multi30k_results.py" --data "$bin" --checkpoints "$out" --out models/multi30k.en-de/results.json
 }
-stage_results() { results; }
-stage_bench() { results --part time; }
+
+guesses() {  # guesses NAME TEXT: the text with 15% of its words replaced, in subwords
+    mkdir -p "$data/guesses"
+    python "$here/../data/perturb.py" --rate 0.15 --seed 1 "$2" "$data/guesses/$1.txt"
+    python "$here/../data/spm.py" encode --model "$data/spm.model" --out-dir "$data/guesses/bpe" "$data/guesses/$1.txt"
+}
+
+stage_bench() {
+    guesses references "$data/text/test_2016_flickr.de"
+    fairseq-generate "$bin" --user-dir fairseq_specdec --task translation_specdec --beam 1 --cpu --batch-size 64 \
+        --path "$out/verifier/checkpoint_last.pt" --remove-bpe sentencepiece --results-path "$data/guesses"
+    python - "$data/guesses/generate-test.txt" > "$data/guesses/greedy.de" <<'EOF'
+import sys
+from fairseq_specdec.evaluation.generate_log import read_generate_log
+print("\n".join(sentence.detokenized for sentence in read_generate_log(sys.argv[1:]).sentences))
+EOF
+    guesses outputs "$data/guesses/greedy.de"
+    local files=$data/guesses/bpe corpus=$data/bpe/train.de json=models/multi30k.en-de/bench.json
+    specdec bench "$bin" --path "$out/verifier/checkpoint_last.pt" --drafter-path "$out/drafter/checkpoint_last.pt" \
+        --remove-bpe sentencepiece --batch-sizes 1,8,32 --limit 60 --repeats 3 --json $json --systems \
+"fairseq,fairseq-beam5,none,nat:block=5,nat,ngram,ngram:ngram-corpus=$corpus,\
+file:draft-file=$files/references.txt,file:draft-file=$files/outputs.txt"
+    python "$here/bench_card.py" $json models/multi30k.en-de/README.md:bench
+    python "$here/bench_card.py" $json README.md:multi30k --title "Multi30k English-German" --batch-size 1 \
+        --systems fairseq,fairseq-beam5,none,nat:block=5,nat,file:draft-file=outputs.txt
+}
 
 for stage in "${stages[@]}"; do
     declare -F "stage_$stage" > /dev/null || { echo "multi30k.sh: unknown stage '$stage'" >&2; exit 2; }

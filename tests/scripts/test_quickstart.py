@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "quickstart"))
 
+import errors  # noqa: E402
 import progress  # noqa: E402
 import report  # noqa: E402
 
@@ -39,11 +41,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_quickstart_ends_with_a_table_of_five_systems(folder: Path) -> None:
+def test_the_quickstart_ends_with_a_table_of_translation_and_one_of_correction(folder: Path) -> None:
     rows = json.loads((folder / "report.json").read_text())["rows"]
-    assert [row["system"] for row in rows] == list(report.SYSTEMS)
+    corrected = json.loads((folder / "correction.json").read_text())["rows"]
+    assert [row["system"] for row in rows] == ["fairseq-beam5", *EXACT, "nat-beta3-tau1"]
+    assert [row["system"] for row in corrected] == ["fairseq-greedy", "none", "input"]
     assert all(row["identical"] == 1.0 for row in rows if row["system"] in EXACT)
+    assert all(row["identical"] == 1.0 for row in corrected)
     assert [row["acceptance_length"] for row in rows[:3]] == [None, 1.0, 1.0]
+    assert "gleu" in corrected[0]["metric"] and "signature" in rows[0]["metric"]
     assert all(label in (folder / "stdout").read_text() for label, _ in report.SYSTEMS.values())
     assert not list(folder.rglob("*.part"))
     assert len((folder / "text" / "train.en").read_text().splitlines()) == 300
@@ -54,7 +60,7 @@ def test_a_second_run_reuses_what_is_there(folder: Path) -> None:
     (folder / "report.json").unlink()
     result = run_quickstart("--tiny", "--out", str(folder))
     assert result.returncode == 0, result.stderr
-    assert result.stderr.count("done before") == 11
+    assert result.stderr.count("done before") == 16
     assert (folder / "report.json").exists()
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/*")} == before
 
@@ -90,7 +96,7 @@ def test_rows_are_measured_against_fairseq_greedy() -> None:
     greedy, nat = report.compare(runs)
     assert (greedy.speedup, greedy.identical) == (1.0, 1.0)
     assert (nat.speedup, nat.identical, nat.acceptance_length) == (3.0, 0.5, 3.5)
-    assert nat.bleu == pytest.approx(100.0) and greedy.bleu < nat.bleu
+    assert nat.metric["bleu"] == pytest.approx(100.0) and greedy.metric["bleu"] < nat.metric["bleu"]
     line = report.table([greedy, nat]).splitlines()[-1]
     assert re.fullmatch(r"this package, nat +100.0 +3.50 +2.0 +3.00x +50.0%", line)
 
@@ -100,7 +106,7 @@ def test_pieces_join_to_text() -> None:
 
 
 def test_the_relaxed_system_is_labelled_as_another_one() -> None:
-    row = report.Row("nat-beta3-tau1", 50.0, "", 4.0, 1.0, 3.0, 0.9, False)
+    row = report.Row("nat-beta3-tau1", {"bleu": 50.0}, 4.0, 1.0, 3.0, 0.9, False)
     assert report.NOTE in report.table([row]) and " *" in report.table([row])
 
 
@@ -129,3 +135,14 @@ def test_the_log_keeps_every_line() -> None:
     progress.follow(io.StringIO("a\nloss=1.0, num_updates=5\n"), log, screen, every=0.0)
     assert log.getvalue() == "a\nloss=1.0, num_updates=5\n"
     assert screen.getvalue().startswith("      update 5, loss 1.0, ")
+
+
+def test_errors_are_those_of_learners_and_the_same_for_a_seed() -> None:
+    clean = "Die Ärzte haben gestern den Hund gesehen, weil sie nach Berlin reisten."
+    wrong = [errors.with_errors(random.Random(seed), clean) for seed in range(200)]
+    assert wrong == [errors.with_errors(random.Random(seed), clean) for seed in range(200)]
+    assert 0.1 < wrong.count(clean) / 200 < 0.3
+    assert len(set(wrong)) > 100
+    for rule, _ in errors.RULES:
+        words = clean.split()
+        assert any(rule(random.Random(seed), words) for seed in range(5)) and words != clean.split(), rule

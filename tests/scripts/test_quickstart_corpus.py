@@ -83,6 +83,8 @@ halten hält hielt gehalten | halte hältst hält halten haltet halten | hielt h
 ein.laden lädt lud geladen | lade lädst lädt laden ladet laden | lud ludest lud luden ludet luden | eingeladen \
 | einzuladen
 zahlen | zahle zahlst zahlt zahlen zahlt zahlen | zahlte zahltest zahlte zahlten zahltet zahlten | gezahlt | zu zahlen
+spielen | spiele spielst spielt spielen spielt spielen | spielte spieltest spielte spielten spieltet spielten \
+| gespielt | zu spielen
 lächeln | lächle lächelst lächelt lächeln lächelt lächeln | lächelte lächeltest lächelte lächelten lächeltet lächelten \
 | gelächelt | zu lächeln
 sein ist war gewesen + | bin bist ist sind seid sind | war warst war waren wart waren | gewesen | zu sein

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Measure a correction or simplification model: identity with fairseq, rounds by either draft rule, quality.
+
+    gec_results.py --system gec.en [--layers 9+3] [--part identity|rounds|scores]...
+
+Data and checkpoints are where scripts/train/gec.sh puts them. What each run printed stays under runs/SYSTEM/, the
+numbers go to models/SYSTEM/results.json, and the card's table is rewritten from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from card import write_table
+from gec_card import card_tables
+
+from fairseq_specdec.evaluation.m2_file import read_m2
+from fairseq_specdec.evaluation.metrics import METRICS
+from runs import STOCK, Run, Runs, differences, environment, text_of
+
+SPEC = ("--task", "translation_specdec", "--beam", "1")
+BATCH_SIZES = (64, 8, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class TestSet:
+    """A split of the data.
+
+    Args:
+        name: as in the tables.
+        split: fairseq's name of it.
+        metrics: their names; none where the split only serves the identity check.
+        text: stem of its plain text in text/eval: ``stem.src``, the references ``stem.ref*`` and ``stem.m2``.
+        pieces: stem of its subword files; the target side is the guess of the drafter ``file``.
+        shards: by batch size, compare with stock fairseq at this batch size on one of so many shards only (all where
+            it is not named): stock fairseq would take hours for the rest.
+    """
+
+    name: str
+    split: str
+    pieces: str
+    metrics: tuple[str, ...] = ()
+    text: str | None = None
+    shards: dict[int, int] = field(default_factory=dict)
+
+    def options(self, batch_size: int) -> tuple[str, ...]:
+        """Return fairseq-generate's options that choose the shard."""
+        return ("--num-shards", str(self.shards[batch_size]), "--shard-id", "0") if batch_size in self.shards else ()
+
+
+SYSTEMS = {
+    "gec.en": [
+        TestSet("JFLEG dev", "test", "jfleg_dev"),
+        TestSet("CWEB dev", "test1", "cweb_dev", shards={64: 8, 8: 8, 1: 32}),
+        TestSet("JFLEG dev, held-out third", "test2", "jfleg-heldout", ("gleu",), "jfleg-heldout"),
+        TestSet("CoNLL-14, held-out quarter", "test3", "conll14-heldout", ("gleu", "m2"), "conll14-heldout"),
+    ],
+    "gec.uk": [TestSet("UA-GEC dev", "test", "ua_gec_dev", ("gleu",), "ua_gec_dev", {8: 2, 1: 8})],
+    "simplification.en": [TestSet("ASSET valid", "test", "asset", ("sari",), "asset", {8: 4, 1: 16})],
+}
+
+
+class Measurement:
+    """Runs everything for one system."""
+
+    def __init__(self, system: str, kind: str) -> None:
+        self.data = Path("data") / system
+        self.sets = SYSTEMS[system]
+        verifier = str(Path("checkpoints") / f"{system}{kind}" / "verifier" / "checkpoint_last.pt")
+        logs = Path("runs") / f"{system}{kind}"
+        self.runs = {t.split: Runs(str(self.data / "bin"), verifier, logs / t.split, t.split) for t in self.sets}
+
+    def drafters(self, test: TestSet) -> dict[str, tuple[str, ...]]:
+        """Name the drafters with their options."""
+        guesses = str(self.data / "bpe" / f"{test.pieces}.tgt")
+        return {
+            "input": ("--drafter", "input"),
+            "ngram": ("--drafter", "ngram"),
+            "file": ("--drafter", "file", "--draft-file", guesses),
+        }
+
+    @cache  # noqa: B019 (one object a run of this script)
+    def stock(self, test: TestSet, *options: str) -> Run:
+        """Decode with stock fairseq, greedily."""
+        return self.runs[test.split].run(f"stock/{' '.join(options)}", *STOCK, *options)
+
+    def _checked(self) -> list[TestSet]:
+        """Return the whole sets; held-out parts of them are there for scores."""
+        return [test for test in self.sets if not test.metrics or len(self.sets) == 1]
+
+    def identity(self) -> list[dict[str, Any]]:
+        """Compare every drafter with stock fairseq."""
+        rows = []
+        for test in self._checked():
+            for size in BATCH_SIZES:
+                options = ("--batch-size", str(size), *test.options(size))
+                stock = self.stock(test, *options)
+                for name, drafter in self.drafters(test).items():
+                    certify = ("--certify",) if name == "input" else ()
+                    ours = self.runs[test.split].run(f"{size}/{name}", *SPEC, *drafter, *options, *certify)
+                    row = {"test_set": test.name, "batch_size": size, "system": name, **differences(stock, ours)}
+                    rows.append({**row, "certificate": ours.stats["certificate"]})
+        return rows
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """Count rounds a sentence and positions at batch size 1 for each drafter, and for both rules of `input`.
+
+        The block size is fixed to the drafter's own: left to itself it follows what pays on the machine.
+        """
+        rows = []
+        for test in self._checked():
+            shard = test.options(64)
+            batched = self.stock(test, "--batch-size", "64", *shard)
+            systems = self.drafters(test)
+            systems["input, published rule"] = ("--drafter", "input", "--draft-rule", "published")
+            for name, drafter in systems.items():
+                block = ("--block-size", "8" if name == "ngram" else "32")
+                options = (
+                    "--batch-size",
+                    "1",
+                    *block,
+                    *("--certify",) * (name == "input"),
+                )  # it looks at outputs alone
+                run = self.runs[test.split].run(f"rounds/{name}", *SPEC, *drafter, *options)
+                stats = run.stats
+                rows.append({
+                    "test_set": test.name,
+                    "system": name,
+                    "sentences": stats["sentences"],
+                    "acceptance_length": stats["acceptance_length"],
+                    "rounds_per_sentence": stats["rounds"] / stats["sentences"],
+                    "wasted_per_sentence": (stats["drafted"] - stats["accepted"]) / stats["sentences"],
+                    "identical_to_batch_64": differences(batched, run)["identical"],
+                    "certificate": stats["certificate"],
+                })  # fmt: skip
+        return rows
+
+    def scores(self) -> list[dict[str, Any]]:
+        """Score doing nothing, greedy decoding and beam 5."""
+        rows = []
+        for test in (t for t in self.sets if t.metrics):
+            stem = self.data / "text" / "eval" / test.text
+            source = stem.with_suffix(".src").read_text("utf-8").splitlines()
+            refs = [path.read_text("utf-8").splitlines() for path in sorted(stem.parent.glob(f"{stem.name}.ref*"))]
+            runs = self.runs[test.split]
+            beam5 = runs.run("scores/beam5", "--task", "translation", "--beam", "5", "--batch-size", "64")
+            greedy = runs.run("scores/greedy", *SPEC, "--drafter", "input", "--batch-size", "64")
+            outputs = {"source": source, "greedy": text_of(greedy), "beam 5": text_of(beam5)}
+            for name, hypotheses in outputs.items():
+                row = {"test_set": test.name, "system": name, "references": len(refs)}
+                for metric in (METRICS[name] for name in test.metrics):
+                    if metric.m2_reference:
+                        row |= metric.compute(hypotheses, read_m2(stem.with_suffix(".m2")))
+                    else:
+                        row |= metric.compute(hypotheses, refs, source)
+                rows.append(row)
+        return rows
+
+
+def main() -> None:
+    """Measure the parts asked for and write the results, then the card."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", required=True, choices=list(SYSTEMS))
+    parser.add_argument("--layers", default="6+6", help="of encoder and decoder, as given to gec.sh")
+    parser.add_argument("--part", choices=["scores", "rounds", "identity"], action="append", help="default: all three")
+    args = parser.parse_args()
+    folder, kind = Path("models") / args.system, "" if args.layers == "6+6" else f"-{args.layers}"
+    out = folder / f"results{kind}.json"
+    results = json.loads(out.read_text()) if out.exists() else {}
+    results |= {"command": f"scripts/train/gec.sh {args.system}", **environment()}
+    measurement = Measurement(args.system, kind)
+    for part in args.part or ["scores", "identity", "rounds"]:
+        results[part] = getattr(measurement, part)()
+        out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    write_table(folder / "README.md", f"results{kind}", card_tables(results, out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The small tools of the recipes: tables in pages, perturbed guesses, longer dictionaries."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fairseq.data import Dictionary
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path[:0] = [str(SCRIPTS / "train"), str(SCRIPTS / "data")]
+
+import bench_card  # noqa: E402
+import card  # noqa: E402
+from perturb import perturb  # noqa: E402
+
+PAGE = "# Title\n\n<!-- table speed: written by a script -->\nold\n<!-- end speed -->\n\nbehind\n"
+ROW = {
+    "system": "input",
+    "batch_size": 1,
+    "sentences": 40,
+    "seconds": 1.5,
+    "spread": [1.25, 1.75],
+    "speedup_vs_fairseq": 7.0,
+    "speedup_vs_none": 4.0,
+    "acceptance_length": 8.0,
+    "identical": 1.0,
+}
+BENCH = {
+    "date": "2026-01-01",
+    "device_name": "a CPU",
+    "threads": 2,
+    "dtype": "float32",
+    "repeats": 3,
+    "data": "bin",
+    "versions": {"torch": "2", "python": "3"},
+    "rows": [ROW, {**ROW, "system": "nat", "error": "out of memory"}],
+}
+
+
+def test_a_table_replaces_what_stands_between_its_markers_and_nothing_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    for text in ("new", "newer"):
+        card.write_table(page, "speed", text)
+    assert page.read_text() == PAGE.replace("old", "newer")
+
+
+def test_a_page_without_the_markers_is_refused(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    with pytest.raises(ValueError, match="must hold the lines '<!-- table quality: written by a script -->'"):
+        card.write_table(page, "quality", "new")
+    assert page.read_text() == PAGE
+
+
+def test_a_benchmark_becomes_a_table_with_its_origin():
+    text = bench_card.bench_table(BENCH, Path("bench.json"), "A title", [])
+    assert "A title: 40 sentences" in text
+    assert "| `input` | 1 | 1.50 (1.25 to 1.75) | 7.00 | 4.00 | 8.00 | 100.0% |" in text
+    assert "| nat | 1 | failed |" in text
+    assert "a CPU, 2 threads, float32, torch 2, Python 3; from `bench.json`" in text
+    assert "nat" not in bench_card.bench_table(BENCH, Path("bench.json"), "", ["input"])
+
+
+def test_about_the_share_of_words_asked_for_is_replaced_the_same_way_for_a_seed():
+    lines = [" ".join(f"w{i * 20 + k}" for k in range(20)) for i in range(100)]
+    changed = perturb(lines, 0.15, seed=1)
+    assert changed == perturb(lines, 0.15, seed=1) != perturb(lines, 0.15, seed=2)
+    pairs = [
+        (a, b) for old, new in zip(lines, changed, strict=True) for a, b in zip(old.split(), new.split(), strict=True)
+    ]
+    assert 0.12 < sum(a != b for a, b in pairs) / len(pairs) < 0.18
+    assert perturb(lines, 0.0, seed=1) == lines
+
+
+def test_a_dictionary_grows_to_the_size_of_another_and_loads(tmp_path):
+    for name, count in (("short", 5), ("long", 9)):
+        (tmp_path / name).write_text("".join(f"s{i} 1\n" for i in range(count)))
+
+    def run(short, like):
+        argv = [tmp_path / short, "--like", tmp_path / like, "--out", tmp_path / "out"]
+        return subprocess.run([sys.executable, SCRIPTS / "train" / "pad_dictionary.py", *argv], capture_output=True)
+
+    assert run("short", "long").returncode == 0
+    grown, like = (Dictionary.load(str(tmp_path / name)) for name in ("out", "long"))
+    assert len(grown) == len(like) and grown.symbols[:9] == like.symbols[:9]
+    refused = run("long", "short")
+    assert refused.returncode == 2 and b"must not be longer than" in refused.stderr
