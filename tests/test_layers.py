@@ -21,8 +21,9 @@ ALLOWED = {
     "blocks": {"rules"},
     "acceptance": {"config", "rules", "blocks"},
     "engine": {"config", "rules", "blocks"},
-    "drafters": BASE | {"engine"},
-    "decode": BASE | {"acceptance", "engine", "drafters.base"},
+    "drafters": BASE | {"engine", "evaluation.text"},
+    "budget": {"blocks"},
+    "decode": BASE | {"acceptance", "budget", "engine", "drafters.base"},
     "options": {"config", "registry"},
     "stats": {"config", "blocks"},
     "certificate": {"config", "rules"},
@@ -33,12 +34,14 @@ ALLOWED = {
     "criterions": {"config", "training"},
     "tasks": BASE | DECODING | {"compat", "models", "training"},
     "api": BASE | DECODING | {"compat", "models", "tasks"},
-    "cli": BASE | DECODING | {"compat", "models", "tasks", "evaluation", "api"},
+    "bench": BASE | DECODING | {"compat", "models", "tasks", "evaluation"},
+    "cli": BASE | DECODING | {"compat", "models", "tasks", "evaluation", "api", "bench"},
     "__init__": {"compat", "api", "tasks", "models", "criterions"},
 }
 # What registers with fairseq or faces it; all else sees plain torch modules, tensors and text. training.init fills a
 # drafter from a verifier, whose table of positions may be fairseq's sinusoids.
 MAY_IMPORT_FAIRSEQ = {"__init__", "compat", "generator", "models", "criterions", "tasks", "api", "cli", "training.init"}
+MAY_IMPORT_FAIRSEQ |= {"bench.ctranslate2", "bench.data", "bench.load", "bench.systems"}
 ONLY_STANDARD_LIBRARY = {"config", "registry"}
 
 

@@ -70,6 +70,18 @@ def test_a_drafter_is_trained_and_decodes_by_the_commands_of_the_readme(place):
     assert re.fullmatch(r"\['\S.*'\]\n", run(f"python - <<'EOF'\n{python}\nEOF", place))
 
 
+def test_the_input_is_the_draft_by_the_commands_of_the_readme(place):
+    decode, score, bench = commands("Correct and simplify")
+    run(decode, place)
+    log = (place / "corrected" / "generate-test.txt").read_text("utf-8")
+    assert len(re.findall(r"^H-", log, re.MULTILINE)) == tiny.SPLITS["test"]
+    for name in ("HYP", "REF", "SRC"):
+        (place / name).write_text("a b c d e\n")
+    assert "gleu 100.00" in run(score, place)
+    table = run(bench + " --repeats 1 --warmup 0 --limit 4", place)
+    assert re.search(r"^input ", table, re.MULTILINE) and (place / "bench.json").exists()
+
+
 def test_scores_are_printed_by_the_commands_of_the_readme(place):
     (place / "HYP").write_text("a b c d e\n")
     (place / "REF").write_text("a b c d e\n")

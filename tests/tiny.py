@@ -283,7 +283,8 @@ def fairseq_generate(data: Path, path: Path | str, folder: Path, *arguments: str
     Returns:
         the log: its S, T, H, D and P lines.
     """
-    argv = [str(data), "--path", str(path), "--beam", "1", "--results-path", str(folder), *arguments]
+    argv = [str(data), "--path", str(path), "--beam", "1", "--results-path", str(folder)]
+    argv += ["--num-workers", "0", *arguments]  # to start another process takes seconds
     generate.main(options.parse_args_and_arch(options.get_generation_parser(), argv))
     (log,) = folder.glob("generate-*.txt")
     return log

@@ -2,7 +2,6 @@ import argparse
 import collections
 import io
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import omegaconf
@@ -14,8 +13,7 @@ from fairseq.logging import meters
 
 from fairseq_specdec import compat
 from fairseq_specdec.compat import allow_list
-
-REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference_vectors"
+from tests.vectors import VECTORS, with_vectors
 
 
 def rewrite_pickle(path, old, new):
@@ -27,11 +25,10 @@ def rewrite_pickle(path, old, new):
             archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
 
 
+@with_vectors
 @pytest.mark.parametrize("name", ["verifier.pt", "drafter.pt", "drafter_cfg.pt"])
 def test_checkpoints_of_the_reference_implementation_load_safely(name, unpickler):
-    if not REFERENCE.is_dir():
-        pytest.skip("needs ../shared/data/reference_vectors beside the checkout")
-    state = compat.load_checkpoint(str(REFERENCE / name))
+    state = compat.load_checkpoint(str(VECTORS / name))
     options_held = state["args"] if state["args"] is not None else state["cfg"].model
     assert isinstance(options_held, argparse.Namespace)
 

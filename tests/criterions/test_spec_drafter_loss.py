@@ -1,7 +1,6 @@
 """The drafter's loss: against the reference's losses and gradients, and by its properties."""
 
 from argparse import Namespace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +15,7 @@ from fairseq_specdec.models.spec_drafter import SpecDrafterModel
 from fairseq_specdec.training.masking import Glance, loss_positions
 from tests import tiny
 from tests.training.test_masking import permuted_order
-
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "reference_vectors"
-with_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no reference vectors at {VECTORS}")
+from tests.vectors import VECTORS, with_vectors
 
 PAD, EOS, UNK = 1, 2, 3
 

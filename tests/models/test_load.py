@@ -1,7 +1,6 @@
 """Reading trained drafters: formats, and what is refused."""
 
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +11,7 @@ from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.models.load import digest, load_drafter
 from tests import tiny
-
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "reference_vectors"
-with_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no reference vectors at {VECTORS}")
+from tests.vectors import VECTORS, with_vectors
 
 
 @pytest.fixture(scope="module")

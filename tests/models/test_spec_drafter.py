@@ -1,7 +1,6 @@
 """The Spec-Drafter module: against the reference implementation's outputs, and by its properties."""
 
 from argparse import Namespace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +12,7 @@ from fairseq_specdec.models.drafter_config import ARCHITECTURES, apply_architect
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
 from fairseq_specdec.training.masking import Glance
 from tests import tiny
-
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "reference_vectors"
-with_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no reference vectors at {VECTORS}")
+from tests.vectors import VECTORS, with_vectors
 
 PAD, EOS, UNK = 1, 2, 3
 

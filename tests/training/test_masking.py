@@ -1,7 +1,5 @@
 """Block masking and glancing as functions of tensors."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -15,9 +13,7 @@ from fairseq_specdec.training.masking import (
     reveal,
     validation_uniform,
 )
-
-VECTORS = Path(__file__).parents[3] / "shared" / "data" / "reference_vectors"
-with_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason=f"no reference vectors at {VECTORS}")
+from tests.vectors import VECTORS, with_vectors
 
 PAD, EOS, UNK = 1, 2, 3
 TARGET = torch.tensor([[10, 11, 12, 13, EOS], [20, EOS, PAD, PAD, PAD]])
