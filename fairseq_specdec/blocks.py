@@ -37,7 +37,7 @@ class Source:
         return Source(self.tokens.index_select(0, rows), self.lengths.index_select(0, rows), self.pad, ids)
 
     def aligned(self, symbols: Tensor | None = None) -> Tensor:
-        """Return the tokens [B, S] int64 aligned on the left, padding behind them.
+        """Return the tokens [B, S] int64 aligned on the left, -1 behind each row's end.
 
         Args:
             symbols: [V_source] int64, the target id of each source id; None leaves the ids as they are.
@@ -46,7 +46,7 @@ class Source:
         skipped = self.tokens.eq(self.pad).cumprod(1).sum(1, keepdim=True)  # [B, 1], padding on the left
         tokens = self.tokens.gather(1, (columns + skipped).clamp(max=columns.numel() - 1))
         tokens = tokens if symbols is None else symbols[tokens]
-        return tokens.masked_fill(columns >= self.lengths[:, None], self.pad)
+        return tokens.masked_fill(columns >= self.lengths[:, None], -1)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,6 @@ class DecodeState:
     def __init__(self, limits: Limits, first: Tensor, block_size: int) -> None:
         n_rows, capacity = first.size(0), limits.max_len + 3 + block_size
         self.limits = limits
-        self.block_size = block_size
         self.tokens = first.new_full((n_rows, capacity), limits.pad)
         self.tokens[:, 0] = first
         self.scores = torch.zeros(n_rows, capacity, dtype=torch.float32, device=first.device)

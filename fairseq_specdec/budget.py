@@ -92,7 +92,7 @@ class BlockBudget:
                 self._right[k] = weight * self._right[k] + gain * right
 
 
-def _seconds(run: Callable[[int], Tensor | object], n: int) -> float:
+def _seconds(run: Callable[[int], object], n: int) -> float:
     began = time.perf_counter()
     run(n)
     return time.perf_counter() - began

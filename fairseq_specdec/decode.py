@@ -49,7 +49,7 @@ class SpecDecoder:
         """
         state = DecodeState(limits, first, self.drafter.block_size)
         self.verifier.start(memory, state.capacity)
-        self.drafter.start(source)
+        self.drafter.start(source, state)
         budget = self._ready_budget(state)
         while not state.all_finished():
             self._drop_finished(state)

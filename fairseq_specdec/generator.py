@@ -38,9 +38,10 @@ def source_lengths(net_input: NetInput, pad: int) -> Tensor:
     return net_input["src_tokens"].ne(pad).sum(1)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether an error says that there is no memory left, on a GPU or in the process."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "not enough memory" in str(error)
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error, torch's or another library's, says that there is no memory left on a GPU or a CPU."""
+    said = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 
 def limits_of(
@@ -164,7 +165,7 @@ class SpecGenerator:
         n_rows = first.size(0)
         try:
             return self._decode_at_once(net_input, source, limits, first)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if n_rows == 1 or not is_out_of_memory(error):
                 raise
         if first.is_cuda:

@@ -32,7 +32,7 @@ class Scripted(NoDrafter):
     def __init__(self, kind, block_size):
         self.kind, self.block_size, self.expected = kind, block_size, None
 
-    def start(self, source):
+    def start(self, source, state):
         self.rows = torch.arange(source.tokens.size(0))
 
     def select_rows(self, rows):

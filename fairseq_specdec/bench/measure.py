@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from fairseq_specdec.bench.names import ENGINE, STOCK
 from fairseq_specdec.config import OptionError
+from fairseq_specdec.generator import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,7 @@ def _decode_all(
 def _reason(error: Exception) -> str:
     """Say in a line why a system failed."""
     text = " ".join(str(error).split())
-    memory = isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
-    return "out of memory" if memory else f"{type(error).__name__}: {text}"[:300]
+    return "out of memory" if is_out_of_memory(error) else f"{type(error).__name__}: {text}"[:300]
 
 
 def rows(

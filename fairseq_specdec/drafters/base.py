@@ -86,11 +86,11 @@ class Drafter(Protocol):
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to where the verifier is; called before each batch, free when nothing changes."""
 
-    def start(self, source: Source) -> None:
-        """Begin a batch: encode, index or keep the source."""
+    def start(self, source: Source, state: DecodeState) -> None:
+        """Begin a batch: encode, index or keep the source. The state is read only, here and later."""
 
     def propose(self, state: DecodeState) -> DraftBlock:
-        """Guess up to K tokens for each row. The state is read only."""
+        """Guess up to K tokens for each row; a round may go by without it being asked."""
 
     def advance(self, kept: Tensor) -> None:
         """Learn how many tokens each row was given. kept: [B] int64."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Source
+from fairseq_specdec.blocks import DecodeState, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
@@ -49,7 +49,7 @@ class FileDrafter(GuidedDrafter):
         """Move the guesses."""
         self._lines, self._tokens = self._lines.to(device), self._tokens.to(device)
 
-    def start(self, source: Source) -> None:
+    def start(self, source: Source, state: DecodeState) -> None:
         """Take the guesses of the batch's sentences.
 
         Raises:
@@ -69,5 +69,6 @@ class FileDrafter(GuidedDrafter):
             ])  # fmt: skip
         begin, lengths = self._lines[ids], self._lines[ids + 1] - self._lines[ids]
         width = max(1, int(lengths.max()))  # host sync: once a batch
-        index = begin[:, None] + torch.arange(width, device=ids.device)  # [B, G]
-        self.begin(self._tokens[index.clamp(max=self._tokens.numel() - 1)], lengths)
+        columns = torch.arange(width, device=ids.device)
+        guide = self._tokens[(begin[:, None] + columns).clamp(max=self._tokens.numel() - 1)]  # [B, G]
+        self.begin(guide.masked_fill(columns >= lengths[:, None], -1), lengths)

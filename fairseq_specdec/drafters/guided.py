@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fairseq_specdec.blocks import DecodeState, DraftBlock
 from fairseq_specdec.config import MAX_BLOCK_SIZE
+from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
 
 MAX_SUFFIX = 3  # longest suffix of the output that is looked up in the guide, as published
 DEFAULT_BLOCK_SIZE = 32
@@ -33,7 +34,7 @@ class GuidedDrafter:
     def __init__(self, block_size: int = DEFAULT_BLOCK_SIZE, edit_aware: bool = True) -> None:
         self.block_size = block_size
         self._rule = _edit_aware_place if edit_aware else _published_place
-        self._guide: Tensor  # [B, G] int64, target ids from the left, behind each row's end pad
+        self._guide: Tensor  # [B, G] int64, target ids from the left, behind each row's end -1
         self._lengths: Tensor  # [B] int64
         self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one
         self._is_next = True  # which of the two
@@ -45,11 +46,10 @@ class GuidedDrafter:
         """Begin a batch; the first draft is the guide from its first token.
 
         Args:
-            guide: [B, G] int64 with G >= 1, target ids from the left; anything behind a row's length.
+            guide: [B, G] int64 with G >= 1, target ids from the left; -1, which is no token, behind a row's length.
             lengths: [B] int64, tokens of each row, eos counted.
         """
-        columns = torch.arange(guide.size(1), device=guide.device)
-        self._guide = guide.masked_fill(columns >= lengths[:, None], -1)  # no token of the output is -1
+        self._guide = guide
         self._lengths = lengths
         self._place = torch.zeros_like(lengths)
         self._is_next = True
@@ -74,19 +74,6 @@ class GuidedDrafter:
         self._place = self._place.index_select(0, rows)
 
 
-def _suffix_lengths(guide: Tensor, state: DecodeState) -> Tensor:
-    """Return [B, G] int64: how many tokens, up to MAX_SUFFIX, before and at each place of the guide end the output."""
-    n_common = torch.zeros_like(guide)
-    matches = torch.ones_like(guide, dtype=torch.bool)
-    for n in range(min(MAX_SUFFIX, guide.size(1))):
-        index = state.lengths - 1 - n  # the initial eos, at 0, is no output
-        token = state.tokens.gather(1, index.clamp(min=0)[:, None])  # [B, 1]
-        shifted = torch.nn.functional.pad(guide[:, : guide.size(1) - n], (n, 0), value=-1)
-        matches = matches & shifted.eq(token) & (index > 0)[:, None]
-        n_common = n_common + matches
-    return n_common
-
-
 def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: DecodeState) -> Tensor:
     """Return [B] int64, where to go on: behind the shortest suffix that occurs once; the end where there is none.
 
@@ -94,9 +81,9 @@ def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: 
         guide: [B, G] int64, -1 behind each row's end.
         lengths: [B] int64, of the rows.
         stands_for: [B] int64, the guide's token that the last output token stands for.
-        state: the batch.
+        state: the batch; the initial eos is no output.
     """
-    n_common = _suffix_lengths(guide, state)
+    n_common = suffix_lengths(guide, last_tokens(state, MAX_SUFFIX, 1))
     columns = torch.arange(guide.size(1), device=guide.device)
     place = lengths
     for n in range(MAX_SUFFIX, 0, -1):  # the shortest has the last word
@@ -110,7 +97,7 @@ def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: 
 
 def _edit_aware_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: DecodeState) -> Tensor:
     """Return [B] int64, where to go on by the edit-aware rule; arguments as of the published one."""
-    n_common = _suffix_lengths(guide, state)  # [B, G]
+    n_common = suffix_lengths(guide, last_tokens(state, MAX_SUFFIX, 1))  # [B, G]
     offset = torch.arange(guide.size(1), device=guide.device) - stands_for[:, None]
     distance = 2 * offset.abs() + offset.gt(0)  # no ties, which devices break differently
     farthest = 4 * guide.size(1) + 2 * MAX_BLOCK_SIZE  # more than any distance: length of the suffix decides first

@@ -58,7 +58,7 @@ class NatDrafter:
         self._encoder = FastEncoder(self.model.encoder)
         self._decoder = BlockDecoder(read_block_decoder(self.model.decoder))
 
-    def start(self, source: Source) -> None:
+    def start(self, source: Source, state: DecodeState) -> None:
         """Encode the source, unless it is longer than the drafter's positions: then nothing is drafted."""
         longest = self.model.encoder.max_positions()
         self._can_draft = source.tokens.size(1) <= longest

@@ -10,10 +10,14 @@ from torch import Tensor
 from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.ngram_table import NgramTable
+from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
 
 DEFAULT_BLOCK_SIZE = 8
 MAX_N = 4  # longest n-gram that is looked up
 MIN_TRUST = 0.3  # a copy is drafted where at least this share of its kind was accepted at the first token
+CREDIT = 10.0, 5.0  # copies tried and right before any was
+MEMORY = 0.995  # of what is known about copies, a round: it fades, so that a kind that failed is tried again
+MOST = 50.0  # copies of a kind that are remembered
 
 
 @DRAFTERS.register("ngram")
@@ -47,8 +51,7 @@ class NgramDrafter:
         self._source: Tensor  # [B, 1 + S] int64, eos and target ids from the left, -1 behind each row's end
         self._state: DecodeState | None = None  # of the batch before, until it was learned from
         self._asked: Tensor  # [B] int64, length of the match in the row that the last draft was copied from, else 0
-        self._tried = torch.full((MAX_N + 1,), 10.0)  # copies by length of the match, with some credit at first
-        self._right = torch.full((MAX_N + 1,), 5.0)
+        self._tried, self._right = torch.zeros(2, MAX_N + 1)  # copies by length of the match
 
     @classmethod
     def build(cls, setting: DrafterSetting) -> NgramDrafter:
@@ -70,20 +73,20 @@ class NgramDrafter:
         self.symbols = None if self.symbols is None else self.symbols.to(device)
         self._tried, self._right = self._tried.to(device), self._right.to(device)
 
-    def start(self, source: Source) -> None:
+    def start(self, source: Source, state: DecodeState) -> None:
         """Learn from the batch before, then keep the source, in target ids and aligned on the left."""
         self._learn()
-        columns = torch.arange(source.tokens.size(1), device=source.tokens.device)
-        tokens = source.aligned(self.symbols).masked_fill(columns >= source.lengths[:, None], -1)
-        self._source = torch.nn.functional.pad(tokens, (1, 0), value=self.eos)  # a sentence begins behind an eos
+        self._state = state
+        # a sentence begins behind an eos
+        self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
         self._asked = torch.zeros_like(source.lengths)
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Draft from the longer of the two matches. O(B * (S + T) * MAX_N); no host read on a GPU."""
-        self._state = state
-        last = self._last_tokens(state)  # [B, MAX_N]
+        last = last_tokens(state, MAX_N, 0)
         copied, n_copied, matched = self._copy(state, last)
-        trusted = self._right[matched] >= MIN_TRUST * self._tried[matched]
+        tried, right = CREDIT
+        trusted = self._right[matched] + right >= MIN_TRUST * (self._tried[matched] + tried)
         matched = torch.where(trusted & (n_copied > 0), matched, 0)
         likely, n_likely, known = self.table.roll_out(last, self.block_size)
         copy = matched >= known
@@ -98,11 +101,6 @@ class NgramDrafter:
             self.table.add(tokens[:, 1:], lengths - 1)
         self._state = None
 
-    def _last_tokens(self, state: DecodeState) -> Tensor:
-        """Return [B, MAX_N] int64, the last tokens of each row, the last one first; -1 before the initial eos."""
-        index = state.lengths[:, None] - 1 - torch.arange(MAX_N, device=state.lengths.device)
-        return state.tokens.gather(1, index.clamp(min=0)).masked_fill(index < 0, -1)
-
     def _copy(self, state: DecodeState, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find the longest match in the row itself, the latest where there are several.
 
@@ -113,12 +111,8 @@ class NgramDrafter:
         columns = torch.arange(output.size(1), device=last.device)
         output = output.masked_fill(columns >= state.lengths[:, None] - 1, -1)
         context = torch.cat([self._source, output], dim=1)  # [B, W]
-        matches = torch.nn.functional.pad(context[:, 1:], (0, 1), value=-1).ge(0)  # places with something behind them
-        n_common = torch.zeros_like(context)
-        for n in range(min(MAX_N, context.size(1))):
-            shifted = torch.nn.functional.pad(context[:, : context.size(1) - n], (n, 0), value=-2)
-            matches = matches & shifted.eq(last[:, n : n + 1])
-            n_common = n_common + matches
+        followed = torch.nn.functional.pad(context[:, 1:], (0, 1), value=-1).ge(0)  # places with something behind them
+        n_common = suffix_lengths(context, last) * followed
         best = (n_common * context.size(1) + torch.arange(context.size(1), device=last.device)).amax(1)
         matched, place = best // context.size(1), best % context.size(1)
         index = place[:, None] + 1 + torch.arange(self.block_size, device=last.device)  # [B, K]
@@ -130,8 +124,10 @@ class NgramDrafter:
     def advance(self, kept: Tensor) -> None:
         """Count how often copies were right at their first token."""
         rounds = self._asked.gt(0) & kept.gt(0)
-        self._tried.index_add_(0, self._asked, rounds.to(self._tried))
-        self._right.index_add_(0, self._asked, (rounds & kept.gt(1)).to(self._right))
+        tried = (MEMORY * self._tried).index_add(0, self._asked, rounds.to(self._tried))
+        right = (MEMORY * self._right).index_add(0, self._asked, (rounds & kept.gt(1)).to(self._right))
+        share = (MOST / tried).clamp(max=1.0)
+        self._tried, self._right = tried * share, right * share
         self._asked = torch.zeros_like(self._asked)  # a round may go without a draft
 
     def select_rows(self, rows: Tensor) -> None:

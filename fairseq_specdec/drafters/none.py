@@ -27,7 +27,7 @@ class NoDrafter:
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Nothing to move."""
 
-    def start(self, source: Source) -> None:
+    def start(self, source: Source, state: DecodeState) -> None:
         """Nothing to prepare."""
 
     def propose(self, state: DecodeState) -> DraftBlock:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
+from fairseq_specdec.evaluation.ngrams import count_ngrams
 from fairseq_specdec.evaluation.scores import check_parallel
 
 ORDER = 4
@@ -55,7 +54,7 @@ def sentence_stats(hyp: list[str], ref: list[str], src: list[str]) -> list[int]:
     """
     stats = [len(hyp), len(ref)]
     for n in range(1, ORDER + 1):
-        found, wanted, given = (_ngrams(tokens, n) for tokens in (hyp, ref, src))
+        found, wanted, given = (count_ngrams(tokens, n) for tokens in (hyp, ref, src))
         matches = sum(min(count, wanted[ngram]) for ngram, count in found.items())
         kept_errors = sum(min(count, given[ngram]) for ngram, count in found.items() if ngram not in wanted)
         stats += [max(0, matches - kept_errors), max(0, len(hyp) + 1 - n)]
@@ -68,10 +67,6 @@ def score(stats: np.ndarray) -> float:
         return 0.0
     brevity = min(0.0, 1.0 - stats[1] / stats[0])
     return float(np.exp(brevity + np.log(stats[2::2] / stats[3::2]).mean()))
-
-
-def _ngrams(tokens: list[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
 def _draws(sentences: int, references: int) -> list[np.ndarray]:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
+from fairseq_specdec.evaluation.ngrams import Ngrams, count_ngrams
 from fairseq_specdec.evaluation.scores import check_parallel
 
 ORDER = 4
-
-Ngrams = Counter[tuple[str, ...]]
 
 
 def sari(hyps: list[str], refs: list[list[str]], srcs: list[str]) -> dict[str, float]:
@@ -46,10 +45,10 @@ def sentence_sari(source: Sequence[str], hyp: Sequence[str], refs: Sequence[Sequ
     """Return SARI (0..1) of one sentence of tokens: the mean of three operations and of n = 1..4."""
     total = 0.0
     for n in range(1, ORDER + 1):
-        given, said = _ngrams(source, n, len(refs)), _ngrams(hyp, n, len(refs))
+        given, said = (_times(count_ngrams(tokens, n), len(refs)) for tokens in (source, hyp))
         wanted: Ngrams = Counter()
         for ref in refs:
-            wanted.update(_ngrams(ref, n))
+            wanted.update(count_ngrams(ref, n))
         total += _keep(given, said, wanted) + _delete(given, said, wanted) + _add(given, said, wanted)
     return total / (3 * ORDER)
 
@@ -77,9 +76,8 @@ def _add(given: Ngrams, said: Ngrams, wanted: Ngrams) -> float:
     return _f1(_share(right, len(added)), _share(right, len(to_add)))
 
 
-def _ngrams(tokens: Sequence[str], n: int, times: int = 1) -> Ngrams:
-    """Count n-grams, each multiplied so that one sentence weighs as much as all references together."""
-    counts = Counter(zip(*(tokens[start:] for start in range(n)), strict=False))
+def _times(counts: Ngrams, times: int) -> Ngrams:
+    """Multiply counts, so that one sentence weighs as much as all references together."""
     return Counter({ngram: times * count for ngram, count in counts.items()})
 
 

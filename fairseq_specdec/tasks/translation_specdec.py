@@ -92,23 +92,24 @@ class TranslationSpecDecTask(TranslationTask):
         if getattr(args, "score_reference", False):
             return super().build_generator(models, args)
         fused_lm = (extra_gen_cls_kwargs or {}).get("lm_model") is not None
-        refuse_unsupported(args, fused_lm=fused_lm, restricted=prefix_allowed_tokens_fn is not None)
-        generator = self.build_spec_generator(models, args)
+        restricted = prefix_allowed_tokens_fn is not None
+        generator = self.build_spec_generator(models, args, fused_lm=fused_lm, restricted=restricted)
         _report_when_done(generator)
         return generator
 
-    def build_spec_generator(self, models: list[nn.Module], args: Any) -> SpecGenerator:
+    def build_spec_generator(self, models: list[nn.Module], args: Any, **asked: bool) -> SpecGenerator:
         """Return the speculative generator; nothing is reported when its life ends.
 
         Args:
             models: the verifier.
             args: generation options as attributes.
+            asked: what else fairseq asks for, see `refuse_unsupported`.
 
         Raises:
             OptionError: lists every generation option that cannot be honoured.
             UnsupportedModelError: lists what keeps the engine from running the model.
         """
-        refuse_unsupported(args)
+        refuse_unsupported(args, **asked)
         config = spec_config(self.cfg)
         drafter = self.build_drafter(config)
         stats = SpecStats(config, drafter.block_size)

@@ -161,7 +161,7 @@ def test_a_drafter_starts_anew_with_every_batch():
 
 def test_what_stands_behind_a_guides_end_is_never_drafted():
     drafter = InputDrafter(None, 3)
-    drafter.begin(torch.tensor([[5, 6, 7, 8], [5, 6, 7, 8]]), torch.tensor([4, 1]))
+    drafter.begin(torch.tensor([[5, 6, 7, 8], [5, -1, -1, -1]]), torch.tensor([4, 1]))
     draft = drafter.propose(None)
     assert draft.lengths.tolist() == [3, 1]
     assert draft.tokens[0].tolist() == [5, 6, 7]

@@ -90,7 +90,7 @@ def test_a_block_ends_where_the_length_limit_does():
 def test_source_ids_become_target_ids_and_what_the_target_lacks_is_passed_over():
     symbols = torch.tensor([0, 1, 2, 3, 9, -1, 8])
     drafter = InputDrafter(symbols, 4)
-    drafter.start(Source(torch.tensor([[PAD, 4, 5, 6, EOS]]), torch.tensor([4]), PAD))
+    drafter.start(Source(torch.tensor([[PAD, 4, 5, 6, EOS]]), torch.tensor([4]), PAD), None)
     draft = drafter.propose(None)
     assert draft.lengths.tolist() == [4]
     assert [draft.tokens[0, i].item() for i in (0, 2, 3)] == [9, 8, EOS]

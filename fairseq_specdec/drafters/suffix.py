@@ -1,0 +1,43 @@
+"""Where in a text the output so far could go on: places that end like it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.blocks import DecodeState
+
+
+def last_tokens(state: DecodeState, n: int, first: int) -> Tensor:
+    """Return the last tokens of each row.
+
+    Args:
+        state: the batch.
+        n: how many.
+        first: index of the first token that counts: 1 for the output alone, 0 for the token before it, too.
+
+    Returns:
+        [B, n] int64, the last one first; -2, which no text holds, where a row has no more.
+    """
+    index = state.lengths[:, None] - 1 - torch.arange(n, device=state.lengths.device)
+    return state.tokens.gather(1, index.clamp(min=0)).masked_fill(index < first, -2)
+
+
+def suffix_lengths(text: Tensor, last: Tensor) -> Tensor:
+    """Compare every place of a text with the end of the output.
+
+    Args:
+        text: [B, W] int64, -1 where there is no token.
+        last: [B, N] int64, as ``last_tokens`` returns them.
+
+    Returns:
+        [B, W] int64 in 0..N, how many tokens before and at each place are also the last ones of the output.
+    """
+    width = text.size(1)
+    n_common = torch.zeros_like(text)
+    matches = torch.ones_like(text, dtype=torch.bool)
+    for n in range(min(last.size(1), width)):
+        shifted = torch.nn.functional.pad(text[:, : width - n], (n, 0), value=-1)
+        matches = matches & shifted.eq(last[:, n : n + 1])
+        n_common = n_common + matches
+    return n_common
