@@ -32,9 +32,9 @@ def errors(args: argparse.Namespace) -> None:
 
 def m2(args: argparse.Namespace) -> None:
     """Write the pairs of one annotator, or of each."""
-    from gec_gold import m2_rows
+    from gec_gold import m2_rows, m2_sentences
 
-    rows = m2_rows(args.gold)
+    rows = m2_rows(m2_sentences(args.gold))
     count = len(rows[0]) - 1
     if args.annotator != "all" and args.annotator not in map(str, range(count)):
         raise ValueError(

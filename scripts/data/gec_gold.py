@@ -26,7 +26,7 @@ class Gold:
         name: of the evaluation files.
         rows: all rows in order.
         heldout_every: the rows whose index is a multiple of this are for evaluation.
-        m2: the M2 file that the rows are from, if they are.
+        m2: the M2 entry of each row, where there are any.
         valid_every: the rows whose index is 1 more than a multiple of this are for validation; 0 for none.
     """
 
@@ -34,7 +34,7 @@ class Gold:
     rows: list[Row]
     heldout_every: int
     valid_every: int = 30
-    m2: Path | None = None
+    m2: tuple[M2Sentence, ...] = ()
 
     @property
     def heldout(self) -> list[Row]:
@@ -69,9 +69,13 @@ def read_gold(folder: Path) -> list[Gold]:
     ]
     return [
         Gold("jfleg", jfleg, 3),
-        *(Gold(name, m2_rows(path), every, m2=path) for name, path, every in annotated),
+        *(_annotated(name, m2_sentences(path), every) for name, path, every in annotated),
         Gold("gmeg", gmeg, 10, valid_every=0),
     ]
+
+
+def _annotated(name: str, sentences: list[M2Sentence], heldout_every: int) -> Gold:
+    return Gold(name, m2_rows(sentences), heldout_every, m2=tuple(sentences))
 
 
 def m2_sentences(path: Path) -> list[M2Sentence]:
@@ -87,9 +91,8 @@ def m2_sentences(path: Path) -> list[M2Sentence]:
         return read_m2(plain, "GOLD.m2")
 
 
-def m2_rows(path: Path) -> list[Row]:
-    """Read an M2 file; an annotator without a line for a sentence left it as it is."""
-    sentences = m2_sentences(path)
+def m2_rows(sentences: list[M2Sentence]) -> list[Row]:
+    """Correct sentences by each annotator; one without a line for a sentence left it as it is."""
     annotators = sorted({annotator for sentence in sentences for annotator in sentence.edits})
     return [
         (" ".join(sentence.source), *(" ".join(sentence.corrected(annotator)) for annotator in annotators))
@@ -101,8 +104,8 @@ def write_heldout_m2(path: Path, corpus: Gold) -> None:
     """Write the M2 entries of a corpus' held-out rows, where it has some."""
     from fairseq_specdec.evaluation.m2_file import write_m2
 
-    if corpus.m2 is not None:
-        write_m2(path, m2_sentences(corpus.m2)[:: corpus.heldout_every])
+    if corpus.m2:
+        write_m2(path, corpus.m2[:: corpus.heldout_every])
 
 
 def pairs(rows: list[Row]) -> list[tuple[str, str]]:

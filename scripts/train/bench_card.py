@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from card import table, write_table
+from card import origin, table, write_table
 
 FOLDER = re.compile(r"=[^:=]*/")  # of a file named in a system
 HEADER = ["system", "batch", "seconds", "over fairseq", "over none", "acceptance length", "identical"]
@@ -22,16 +22,11 @@ def bench_table(bench: dict[str, Any], path: Path, title: str, systems: list[str
     """Return the table, what was measured above it and where it comes from below it."""
     rows = [row for row in bench["rows"] if not systems or FOLDER.sub("=", row["system"]) in systems]
     cells = [_cells(row) for row in rows]
-    versions = bench["versions"]
     head = (
         f"{title or bench['data']}: {rows[0]['sentences']} sentences, encoding and decoding alone; median of "
         f"{bench['repeats']} passes in turn, ratios within a pass."
     )
-    foot = (
-        f"Measured {bench['date']} by `specdec bench` on {bench['device_name']}, {bench['threads']} threads, "
-        f"{bench['dtype']}, torch {versions['torch']}, Python {versions['python']}; from `{path}`."
-    )
-    return "\n\n".join([head, table(HEADER, cells), foot])
+    return "\n\n".join([head, table(HEADER, cells), origin({"command": "specdec bench", **bench}, path)])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

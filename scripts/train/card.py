@@ -32,10 +32,10 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def origin(results: dict[str, Any], path: Path) -> str:
-    """Say where the numbers of a results file come from."""
+    """Say where the numbers of a results file come from: its ``command`` made them."""
     versions = results["versions"]
     return (
-        f"Measured {results['date']} by `{results['command']}` on {results['processor']}, "
+        f"Measured {results['date']} by `{results['command']}` on {results['device_name']}, "
         f"{results['threads']} threads, {results['dtype']}, torch {versions['torch']}, Python {versions['python']}; "
         f"from `{path}`."
     )

@@ -31,7 +31,6 @@ def _rounds(rows: list[dict[str, Any]]) -> str:
             f"{row['rounds_per_sentence']:.2f}",
             f"{row['wasted_per_sentence']:.1f}",
             f"{row['identical_to_batch_64']}",
-            counts(row["certificate"]),
         ]
         for row in rows
     ]
@@ -39,7 +38,7 @@ def _rounds(rows: list[dict[str, Any]]) -> str:
         "Batch size 1, K 32 (`ngram`: 8): tokens a round (acceptance length), rounds a sentence, draft tokens a "
         "sentence that were verified in vain, and how many sentences are those of stock fairseq at batch size 64."
     )
-    header = ["test set", "system", "sentences", "acceptance length", "rounds", "wasted", "identical", "certificate"]
+    header = ["test set", "system", "sentences", "acceptance length", "rounds", "wasted", "identical"]
     return "\n".join([head, "", table(header, cells)])
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from card import write_table
+from decoding_runs import STOCK, Runs, differences, environment, text_of
 from multi30k_card import card_tables
 
 from fairseq_specdec.evaluation.scores import bleu
-from runs import STOCK, Runs, differences, environment, text_of
 
 RUNS = Path("runs/multi30k")
 BLOCK_SIZES = (1, 5, 25)

@@ -21,6 +21,7 @@ from fairseq.data.data_utils import post_process
 from fairseq_cli import generate as fairseq_generate
 
 import fairseq_specdec
+from fairseq_specdec.bench.device import name_of
 from fairseq_specdec.evaluation.generate_log import GenerateLog, read_generate_log
 
 STOCK = ("--task", "translation", "--beam", "1")
@@ -115,12 +116,9 @@ def text_of(run: Run) -> list[str]:
 
 def environment() -> dict[str, Any]:
     """Describe where the numbers were made."""
-    model = (
-        re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if Path("/proc/cpuinfo").exists() else None
-    )
     return {
         "date": date.today().isoformat(),
-        "processor": model[1] if model else platform.processor(),
+        "device_name": name_of("cpu"),
         "threads": torch.get_num_threads(),
         "device": "cpu",
         "dtype": "float32",
