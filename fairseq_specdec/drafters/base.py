@@ -29,6 +29,7 @@ class DrafterSetting:
         trained_block_size: the block it was trained for, likewise.
         read_lines: reads a text file (its option, its path) as a list of target ids [n] int64, each ending in eos.
         draft_file, ngram_corpus: such files, or None.
+        n_sentences: how many the data has, or None where that is not known yet.
     """
 
     block_size: int | None
@@ -42,6 +43,7 @@ class DrafterSetting:
     read_lines: Callable[[str, str], list[Tensor]] | None = None
     draft_file: str | None = None
     ngram_corpus: str | None = None
+    n_sentences: int | None = None
 
 
 def shared_symbols(source: Any, target: Any) -> Tensor | None:

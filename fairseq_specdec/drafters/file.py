@@ -39,10 +39,12 @@ class FileDrafter(GuidedDrafter):
         """Make it.
 
         Raises:
-            OptionError: the file cannot be read.
+            OptionError: the file cannot be read, or has another number of lines than the data has sentences.
         """
         assert setting.draft_file is not None and setting.read_lines is not None
         guesses = setting.read_lines("--draft-file", setting.draft_file)
+        if setting.n_sentences not in (None, len(guesses)):
+            raise _another_length(len(guesses), setting.draft_file, f"{setting.n_sentences} sentences")
         return cls(guesses, setting.draft_file, setting.block_size or DEFAULT_BLOCK_SIZE, setting.edit_aware)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -53,22 +55,26 @@ class FileDrafter(GuidedDrafter):
         """Take the guesses of the batch's sentences.
 
         Raises:
-            OptionError: the file has fewer lines than the data has sentences, or the batch does not say which it holds.
+            OptionError: the file has too few lines for these sentences, or the batch does not say which they are.
         """
         if source.ids is None:
             raise OptionError([
-                "--drafter file needs each sentence's place in the data, got a batch that does not tell, as those of "
-                "fairseq-interactive: use fairseq-generate, or another --drafter."
+                "--drafter file needs each sentence's place in the data, got a batch that does not tell: use "
+                "fairseq-generate or fairseq-interactive, or another --drafter."
             ])  # fmt: skip
         ids = source.ids
         last, count = int(ids.max()), self._lines.numel() - 1  # host sync: once a batch
         if last >= count:
-            raise OptionError([
-                f"--draft-file must have one line for each sentence of the data, got {count} lines in {self.path} but "
-                f"sentence {last + 1}: check that it belongs to this data, with an empty line where there is no guess."
-            ])  # fmt: skip
+            raise _another_length(count, self.path, f"sentence {last + 1}")
         begin, lengths = self._lines[ids], self._lines[ids + 1] - self._lines[ids]
         width = max(1, int(lengths.max()))  # host sync: once a batch
         columns = torch.arange(width, device=ids.device)
         guide = self._tokens[(begin[:, None] + columns).clamp(max=self._tokens.numel() - 1)]  # [B, G]
         self.begin(guide.masked_fill(columns >= lengths[:, None], -1), lengths)
+
+
+def _another_length(count: int, path: str, wanted: str) -> OptionError:
+    return OptionError([
+        f"--draft-file must have one line for each sentence of the data, got {count} lines in {path} but {wanted}: "
+        "check that it belongs to this data, with an empty line where there is no guess."
+    ])  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
-from torch import nn
+from torch import Tensor, nn
 
 from fairseq_specdec import drafters  # noqa: F401 (registers them)
 from fairseq_specdec.config import DRAFT_RULES, SpecConfig
@@ -21,6 +21,7 @@ from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.load import load_drafter
 from fairseq_specdec.options import GenerationOptions, refuse_unsupported
 from fairseq_specdec.stats import SpecStats
+from fairseq_specdec.tasks.places import InputPlaces
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,10 @@ class TranslationSpecDecTask(TranslationTask):
     """Translation decoded speculatively; everything else is fairseq's task."""
 
     cfg: TranslationSpecDecConfig
+
+    def __init__(self, cfg: TranslationSpecDecConfig, src_dict: Any, tgt_dict: Any) -> None:
+        super().__init__(cfg, src_dict, tgt_dict)
+        self._places = InputPlaces()
 
     @classmethod
     def setup_task(cls, cfg: TranslationSpecDecConfig, **kwargs: Any) -> "TranslationSpecDecTask":
@@ -134,9 +139,24 @@ class TranslationSpecDecTask(TranslationTask):
             trained_block_size=trained,
             read_lines=partial(read_token_lines, dictionary),
             draft_file=config.draft_file,
+            n_sentences=len(next(iter(self.datasets.values()))) if len(self.datasets) == 1 else None,
             ngram_corpus=config.ngram_corpus,
         )
         return DRAFTERS[config.drafter].build(setting)
+
+    def build_dataset_for_inference(self, src_tokens: list[Tensor], src_lengths: Any, constraints: Any = None) -> Any:
+        """Return fairseq's data set of sentences that were typed; remember their order."""
+        self._places.read(src_tokens)
+        return super().build_dataset_for_inference(src_tokens, src_lengths, constraints=constraints)
+
+    def inference_step(
+        self, generator: Any, models: list[nn.Module], sample: dict[str, Any], prefix_tokens: Any = None, **options: Any
+    ) -> Any:
+        """Decode a batch; one of fairseq-interactive, which does not say where its sentences stand, is told."""
+        if sample.get("id") is None:
+            places = self._places.find(sample["net_input"]["src_tokens"], self.source_dictionary.pad())
+            sample = {**sample, "id": places}
+        return super().inference_step(generator, models, sample, prefix_tokens=prefix_tokens, **options)
 
     def begin_valid_epoch(self, epoch: int, model: nn.Module) -> None:
         """Have the generator of --eval-bleu read the weights as training left them."""

@@ -1,5 +1,6 @@
 """The task as users meet it: fairseq's own commands with the options of design.md."""
 
+import gc
 import json
 import os
 import re
@@ -333,26 +334,47 @@ def test_a_wrong_token_makes_the_certificate_fail_the_run(data_bin, verifier, tm
     assert "Generate test with beam=1" in done.stdout  # all output is there
 
 
-@pytest.mark.parametrize("drafter", ["input", "ngram"])
+@pytest.mark.parametrize("drafter", ["input", "ngram", "file"])
 def test_fairseq_interactive_drafts_without_weights(
-    joined_data_bin, joined_verifier, joined_stock, drafter, tmp_path, capsys
+    joined_data_bin, joined_verifier, joined_stock, guesses, drafter, tmp_path, capsys
 ):
     lines = (joined_data_bin / "test.de").read_text("utf-8").splitlines()
     (tmp_path / "text").write_text("\n".join([*lines[:4], "", lines[4]]) + "\n", "utf-8")
     argv = arguments(joined_data_bin, joined_verifier, *SPEC, "--drafter", drafter, "--input", tmp_path / "text")
+    if drafter == "file":
+        known = guesses.read_text("utf-8").splitlines()
+        (tmp_path / "guesses").write_text("\n".join([*known[:4], "", known[4]]) + "\n", "utf-8")
+        argv += ["--draft-file", str(tmp_path / "guesses"), "--block-size", "64"]
+        argv += ["--spec-stats", str(tmp_path / "stats.json")]
     argv += ["--source-lang", tiny.SOURCE, "--target-lang", tiny.TARGET, "--buffer-size", "3", "--batch-size", "3"]
     interactive.main(convert_namespace_to_omegaconf(parse(argv)))
     found = [line.split("\t")[2] for line in capsys.readouterr().out.splitlines() if line.startswith("H-")]
     assert len(found) == 6
     assert [*found[:4], found[5]] == [joined_stock[f"H-{i}"].split("\t")[1] for i in range(5)]
+    if drafter == "file":
+        gc.collect()  # the statistics are written when the generator goes
+        stats = json.loads((tmp_path / "stats.json").read_text())
+        assert stats["accepted"] > 4 * 5  # of the five sentences with a guess
 
 
-def test_fairseq_interactive_has_no_sentences_for_a_draft_file(joined_data_bin, joined_verifier, guesses, tmp_path):
-    (tmp_path / "text").write_text("s1 s2\n", "utf-8")
-    argv = arguments(joined_data_bin, joined_verifier, *SPEC, "--drafter", "file", "--draft-file", guesses)
-    argv += ["--source-lang", tiny.SOURCE, "--target-lang", tiny.TARGET, "--input", str(tmp_path / "text")]
-    with pytest.raises(OptionError, match="a batch that does not tell, as those of fairseq-interactive"):
-        interactive.main(convert_namespace_to_omegaconf(parse(argv)))
+def test_a_draft_file_of_another_length_is_refused_before_anything_is_decoded(
+    joined_data_bin, joined_verifier, guesses, tmp_path
+):
+    lines = guesses.read_text("utf-8").splitlines()
+    for wrong in (lines[:-1], [*lines, ""]):
+        (tmp_path / "wrong").write_text("".join(f"{line}\n" for line in wrong), "utf-8")
+        message = f"for each sentence of the data, got {len(wrong)} lines in .*wrong but {len(lines)} sentences: "
+        with pytest.raises(OptionError, match=message):
+            generate(
+                tmp_path,
+                joined_data_bin,
+                joined_verifier,
+                *SPEC,
+                "--drafter",
+                "file",
+                "--draft-file",
+                tmp_path / "wrong",
+            )
 
 
 def test_fairseq_interactive_takes_the_same_options_buffered_and_with_an_empty_line(data_bin, verifier, drafter):

@@ -1,0 +1,46 @@
+"""Where in the input a batch's sentences stand, for callers that do not say."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class InputPlaces:
+    """Numbers the sentences of one buffer after the other, as fairseq-interactive reads them.
+
+    fairseq-interactive numbers what it prints, but its batches come sorted by length and without numbers; sentences
+    are known again by their tokens, equal ones in their order.
+    """
+
+    def __init__(self) -> None:
+        self._n_read = 0
+        self._waiting: dict[tuple[int, ...], deque[int]] = defaultdict(deque)
+
+    def read(self, sentences: Sequence[Tensor]) -> None:
+        """Number the sentences of a buffer, ids [n] int64 each; what was left of the buffer before is forgotten."""
+        self._waiting.clear()
+        for place, tokens in enumerate(sentences, start=self._n_read):
+            self._waiting[tuple(tokens.tolist())].append(place)
+        self._n_read += len(sentences)
+
+    def find(self, src_tokens: Tensor, pad: int) -> Tensor | None:
+        """Return the places of a batch's sentences.
+
+        Args:
+            src_tokens: [B, S] int64, padded with ``pad``.
+            pad: the id of padding.
+
+        Returns:
+            [B] int64, or None where a sentence was not read or came out before.
+        """
+        places = []
+        for row in src_tokens.tolist():
+            waiting = self._waiting.get(tuple(token for token in row if token != pad))
+            if not waiting:
+                return None
+            places.append(waiting.popleft())
+        return torch.tensor(places, device=src_tokens.device)
