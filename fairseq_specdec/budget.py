@@ -11,7 +11,8 @@ from torch import Tensor
 from fairseq_specdec.blocks import DraftBlock, Verdict
 
 DECAY = 0.98  # of what is known about the drafts, a draft token
-PROBE_EVERY = 32  # rounds without drafts after which one is drafted, to see whether that has changed
+PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whether that has changed
+PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
 PROBE = 4  # draft tokens of such a round
 
 
@@ -21,7 +22,8 @@ class BlockBudget:
     A round of K drafts brings 1 + p1 + p1 p2 + ... + p1 p2 ... pK tokens a row, p_k being how often the k-th draft
     token is right when those before it are: the first one after a bifurcation is the hardest to guess. It costs the
     draft, a share a, and b for each of rows * (K + 1) positions. a and b are measured on the first batch, the draft's
-    cost and the p as decoding goes on. The K that brings most tokens a second is taken; 0 is plain greedy decoding.
+    cost and the p as decoding goes on. What the first draft of a batch takes longer, as the drafter encodes the source,
+    is a cost of all its drafts. The K that brings most tokens a second is taken; 0 is plain greedy decoding.
 
     Nothing here can change an output, only the time it takes. Where shapes have to be fixed (on a GPU) it is not used.
 
@@ -31,10 +33,11 @@ class BlockBudget:
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
-        self._fixed, self._per_position, self._drafting = 0.0, 0.0, 0.0  # seconds
+        self._fixed, self._per_position = 0.0, 0.0  # seconds
+        self._first, self._next = _Cost(), _Cost()  # of a batch's first draft, of the others
+        self._n_drafts, self._drafts_a_batch = 0, 1.0  # of this batch; average of those that had some
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
-        self._is_warm = False  # something was drafted before
-        self._without = 0  # rounds since something was drafted
+        self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
 
     @property
     def is_measured(self) -> bool:
@@ -53,29 +56,43 @@ class BlockBudget:
         self._per_position = max(wide_seconds - narrow_seconds, 1e-9) / (rows * (wide - 1))
         self._fixed = max(narrow_seconds - rows * self._per_position, 0.0)
 
+    def begin(self) -> None:
+        """Begin a batch."""
+        if self._n_drafts:
+            self._drafts_a_batch = 0.8 * self._drafts_a_batch + 0.2 * self._n_drafts
+        self._n_drafts = 0
+
     def limit(self, rows: int) -> int:
         """Return how many tokens to draft in the next round of so many rows."""
         if not self.is_measured:
             return self.block_size
-        best, most, tokens, reached = 0, 0.0, 1.0, 1.0
+        best, most, tokens, reached, drafting = 0, 0.0, 1.0, 1.0, self._drafting()
         for k in range(self.block_size + 1):
-            seconds = self._fixed + self._per_position * rows * (k + 1) + (self._drafting if k else 0.0)
+            seconds = self._fixed + self._per_position * rows * (k + 1) + (drafting if k else 0.0)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached
-        if best == 0:
-            self._without += 1
-            if self._without % PROBE_EVERY == 0:
-                return min(PROBE, self.block_size)
-        return best
+        if best > 0:
+            self._without, self._patience = 0, PROBE_AFTER
+            return best
+        self._without += 1
+        if self._without < self._patience:
+            return 0
+        self._without, self._patience = 0, min(2 * self._patience, PROBE_RARELY)
+        return min(PROBE, self.block_size)
 
     def drafted(self, seconds: float) -> None:
-        """Learn what drafting took; the first time, which may load and allocate, and slow exceptions do not count."""
-        if self._is_warm:
-            self._drafting = min(seconds, 1.05 * self._drafting) if self._drafting else seconds
-        self._is_warm = True
+        """Learn what a draft took."""
+        (self._next if self._n_drafts else self._first).add(seconds)
+        self._n_drafts += 1
+
+    def _drafting(self) -> float:
+        """Return the seconds that a draft is expected to take, with its share in the first one's."""
+        if self._n_drafts:
+            return self._next.seconds
+        return self._next.seconds + max(self._first.seconds - self._next.seconds, 0.0) / self._drafts_a_batch
 
     def judged(self, draft: DraftBlock, verdict: Verdict, active: Tensor) -> None:
         """Learn how a round's drafts fared, in the rows that were ``active`` [B] bool. Reads the host."""
@@ -90,6 +107,20 @@ class BlockBudget:
                 gain = (1 - weight) / (1 - DECAY) / n_tried
                 self._tried[k] = weight * self._tried[k] + gain * n_tried
                 self._right[k] = weight * self._right[k] + gain * right
+
+
+class _Cost:
+    """What something takes, when slow exceptions do not count, nor the first time, which may load and allocate."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._is_warm = False
+
+    def add(self, seconds: float) -> None:
+        """Learn what it took once more."""
+        if self._is_warm:
+            self.seconds = min(seconds, 1.05 * self.seconds) if self.seconds else seconds
+        self._is_warm = True
 
 
 def _seconds(run: Callable[[int], object], n: int) -> float:

@@ -82,6 +82,7 @@ class SpecDecoder:
             return None
         if not self._budget.is_measured:
             self._budget.measure(lambda n: self._judge_anything(state, n), state.n_rows)
+        self._budget.begin()
         return self._budget
 
     def _judge_anything(self, state: DecodeState, n: int) -> None:

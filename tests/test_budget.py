@@ -6,7 +6,7 @@ import torch
 
 from fairseq_specdec import budget as budget_module
 from fairseq_specdec.blocks import DraftBlock, Verdict
-from fairseq_specdec.budget import PROBE, PROBE_EVERY, BlockBudget
+from fairseq_specdec.budget import PROBE, PROBE_AFTER, PROBE_RARELY, BlockBudget
 
 
 class Machine:
@@ -60,12 +60,14 @@ def test_a_hard_first_token_does_not_shorten_drafts_that_go_on_well_behind_it(mo
     assert budget.limit(1) == 16
 
 
-def test_drafts_that_are_always_wrong_are_left_out_but_for_a_probe_now_and_then(monkeypatch):
+def test_drafts_that_are_always_wrong_are_left_out_but_for_a_probe_more_and_more_rarely(monkeypatch):
     budget = measured(monkeypatch, 8)
     fare(budget, 4, 0)
-    limits = [budget.limit(8) for _ in range(3 * PROBE_EVERY)]
+    limits = [budget.limit(8) for _ in range(8 * PROBE_RARELY)]
     assert set(limits) == {0, PROBE}
-    assert limits.count(PROBE) == 3
+    probes = [i + 1 for i, limit in enumerate(limits) if limit]
+    assert probes[:3] == [PROBE_AFTER, 3 * PROBE_AFTER, 7 * PROBE_AFTER]
+    assert probes[-1] - probes[-2] == PROBE_RARELY
 
 
 def test_drafts_that_have_become_better_are_used_again(monkeypatch):
@@ -85,6 +87,19 @@ def test_a_drafter_that_costs_more_than_it_brings_is_not_asked(monkeypatch):
     assert budget.limit(1) == 0
 
 
+def test_a_first_draft_that_encodes_the_source_has_to_pay_within_its_batch(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    fare(budget, 4, 2)
+    for n_drafts, is_asked in ((20, True), (1, False)):
+        for _ in range(40):
+            budget.begin()
+            for seconds in (30.0, *[0.01] * (n_drafts - 1)):
+                budget.drafted(seconds)
+        assert budget.limit(1) > 0  # what it took is gone
+        budget.begin()
+        assert (budget.limit(1) > 0) == is_asked
+
+
 def test_a_slow_first_draft_and_slow_exceptions_do_not_stop_drafting(monkeypatch):
     budget = measured(monkeypatch, 1)
     fare(budget, 4, 2)
@@ -96,8 +111,8 @@ def test_a_slow_first_draft_and_slow_exceptions_do_not_stop_drafting(monkeypatch
 
 def test_a_drafter_that_mostly_finds_nothing_is_hardly_asked(monkeypatch):
     budget = measured(monkeypatch, 1, fixed=1.0, each=0.1)
-    budget.drafted(0.5)
-    budget.drafted(0.5)
+    for _ in range(3):
+        budget.drafted(0.5)
     for _ in range(100):
         fare(budget, 0, 0, rounds=9)
         fare(budget, 4, 4, rounds=1)

@@ -35,6 +35,7 @@ class NatDrafter:
         self._encoder: FastEncoder | None = None
         self._decoder: BlockDecoder | None = None
         self._can_draft = True
+        self._waiting: Source | None = None  # what is yet to be encoded
 
     @classmethod
     def build(cls, setting: DrafterSetting) -> NatDrafter:
@@ -59,7 +60,10 @@ class NatDrafter:
         self._decoder = BlockDecoder(read_block_decoder(self.model.decoder))
 
     def start(self, source: Source, state: DecodeState) -> None:
-        """Encode the source, unless it is longer than the drafter's positions: then nothing is drafted."""
+        """Encode the source, unless it is longer than the drafter's positions: then nothing is drafted.
+
+        On a CPU that waits for the first draft: a batch for which none pays goes without.
+        """
         longest = self.model.encoder.max_positions()
         self._can_draft = source.tokens.size(1) <= longest
         if not self._can_draft:
@@ -69,6 +73,13 @@ class NatDrafter:
                 longest,
             )
             return
+        self._waiting = source
+        if source.tokens.device.type != "cpu":
+            self._encode()
+
+    def _encode(self) -> None:
+        source, self._waiting = self._waiting, None
+        assert source is not None
         out = self._encoder.forward({"src_tokens": source.tokens, "src_lengths": source.lengths})
         self._decoder.start(out.memory, out.padding, out.embedding, out.positions)
 
@@ -77,6 +88,8 @@ class NatDrafter:
         k, lengths = self.block_size, state.lengths - 1  # the initial eos is no part of the drafter's input
         if not self._can_draft:
             return DraftBlock(state.tokens[:, :1].expand(-1, k), torch.zeros_like(lengths))
+        if self._waiting is not None:
+            self._encode()
         prefix = state.tokens[:, 1 : state.max_length]
         logits = self._decoder.forward(prefix, lengths.clamp(max=prefix.size(1)), k)
         room = self._decoder.max_positions
@@ -88,5 +101,7 @@ class NatDrafter:
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
-        if self._can_draft:
+        if self._waiting is not None:
+            self._waiting = self._waiting.select_rows(rows)
+        elif self._can_draft:
             self._decoder.select_rows(rows)
