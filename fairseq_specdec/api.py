@@ -151,6 +151,7 @@ def load(
     *,
     device: str = "cpu",
     dtype: str = "float32",
+    engine_dtype: str | None = None,
     draft_file: str | Path | None = None,
     ngram_corpus: str | Path | None = None,
     draft_rule: str | None = None,
@@ -172,6 +173,7 @@ def load(
         drafter_path: its checkpoint, if it has weights.
         device: where to run ("cpu", "cuda", "cuda:1").
         dtype: float32, float16 or bfloat16.
+        engine_dtype: "bf16" or "int8" for reduced precision on a CPU; the output is then not the checkpoint's own.
         draft_file: a guess for each sentence of a call, in the dictionary's symbols (drafter "file").
         ngram_corpus: target text in the dictionary's symbols (drafter "ngram").
         draft_rule: "edit-aware" or "published" (drafters "input" and "file").
@@ -206,6 +208,7 @@ def load(
         block_size=block_size,
         beta=beta,
         tau=tau,
+        engine_dtype=engine_dtype,
     )
     task = TranslationSpecDecTask.setup_task(cfg)
     paths = utils.split_paths(str(verifier)) if isinstance(verifier, str | Path) else [str(path) for path in verifier]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 MAX_BLOCK_SIZE = 64
 DRAFT_RULES = ("edit-aware", "published")
+ENGINE_DTYPES = ("bf16", "int8")
 # options that only some drafters have a use for, and what each is
 DRAFTER_OPTIONS = {
     "drafter_path": "the drafter's checkpoint",
@@ -38,6 +39,7 @@ class SpecConfig:
         block_size: draft tokens a round (K); None means the drafter's own.
         beta: a draft token must be ranked in the verifier's top ``beta``; 1 is exact.
         tau: and at most this far (in log-probability) below the verifier's best.
+        engine_dtype: precision of the linear maps on a CPU, one of ENGINE_DTYPES; None is that of the checkpoint.
         spec_stats: file for the statistics, or None; asking for it also turns the timers on.
         certify: re-score every output with stock modules.
     """
@@ -50,6 +52,7 @@ class SpecConfig:
     block_size: int | None = None
     beta: int = 1
     tau: float = 0.0
+    engine_dtype: str | None = None
     spec_stats: str | None = None
     certify: bool = False
 
@@ -66,6 +69,11 @@ class SpecConfig:
         reasons = [*self._bad_numbers(), *self._bad_drafter_options(required, accepted)]
         if self.draft_rule not in (None, *DRAFT_RULES):
             reasons.append(f"--draft-rule must be one of {', '.join(DRAFT_RULES)}, got {self.draft_rule}: choose one.")
+        if self.engine_dtype not in (None, *ENGINE_DTYPES):
+            known = ", ".join(ENGINE_DTYPES)
+            reasons.append(
+                f"--engine-dtype must be one of {known}, got {self.engine_dtype}: leave it out for exact decoding."
+            )
         if self.spec_stats and not Path(self.spec_stats).absolute().parent.is_dir():
             reasons.append(f"--spec-stats must be in an existing folder, got {self.spec_stats}: create it first.")
         if reasons:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fairseq_specdec.acceptance import accept_rule
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
+from fairseq_specdec.config import OptionError
 from fairseq_specdec.decode import SpecDecoder
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.encoder import FastEncoder
@@ -189,9 +190,15 @@ class SpecGenerator:
         like = self.models[0].decoder.embed_tokens.weight
         old = self._decoder
         if old is None or old.verifier.decoders[0].weights.embedding.data_ptr() != like.data_ptr():
-            self.stats.device, self.stats.dtype = like.device.type, str(like.dtype).removeprefix("torch.")
-            weights = [read_verifier(model.decoder) for model in self.models]
-            self._encoders = [FastEncoder(model.encoder) for model in self.models]
+            reduced = self.stats.config.engine_dtype
+            if reduced and (like.device.type, like.dtype) != ("cpu", torch.float32):
+                raise OptionError([
+                    f"--engine-dtype {reduced} needs a float32 model on a CPU, got {like.dtype} on {like.device.type}: "
+                    "leave it out, on a GPU pass --fp16 or --bf16 instead."
+                ])  # fmt: skip
+            self.stats.device, self.stats.dtype = like.device.type, reduced or str(like.dtype).removeprefix("torch.")
+            weights = [read_verifier(model.decoder, reduced) for model in self.models]
+            self._encoders = [FastEncoder(model.encoder, reduced) for model in self.models]
             self.drafter.to(like.device, like.dtype)
             timed = self.stats.timed
             self._decoder = SpecDecoder(

@@ -97,6 +97,8 @@ class SpecStats:
         system = f"drafter {self.config.drafter}, block size {self.block_size}"
         if self.config.beta > 1:
             system += f", relaxed (beta {self.config.beta}, tau {self.config.tau:g}: not the output of greedy decoding)"
+        if self.config.engine_dtype:
+            system += f", engine in {self.config.engine_dtype}: not the checkpoint's arithmetic"
         line = (
             f"speculative decoding: {self.sentences} sentences, {self.tokens} tokens in {self.rounds} rounds, "
             f"acceptance length {self.acceptance_length:.2f} ({system})"

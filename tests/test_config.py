@@ -34,6 +34,12 @@ def test_a_relaxed_run_cannot_be_certified():
     assert "--certify needs --beta 1" in reasons(beta=3, tau=1.0, certify=True)[0]
 
 
+def test_a_precision_must_be_known():
+    assert reasons(engine_dtype="int4") == [
+        "--engine-dtype must be one of bf16, int8, got int4: leave it out for exact decoding."
+    ]
+
+
 def test_all_reasons_come_at_once():
     found = reasons(block_size=99, beta=0, drafter_path="x.pt", spec_stats="/no/such/folder/stats.json")
     assert [line.split()[0] for line in found] == ["--block-size", "--beta", "--drafter-path", "--spec-stats"]

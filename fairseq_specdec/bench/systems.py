@@ -21,7 +21,7 @@ from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 
-EVERY_DRAFTER = {"block_size", "beta", "tau"}
+EVERY_DRAFTER = {"block_size", "beta", "tau", "engine_dtype"}
 ALIASES = {"k": "block_size", "block": "block_size"}
 # options of the task that are no drafter's: the system's name, and what a benchmark does itself
 _NOT_OPTIONS = {"drafter", "spec_stats", "certify"}
@@ -65,8 +65,8 @@ class SpecSystem:
     """
 
     def __init__(self, wanted: Wanted, loaded: Loaded) -> None:
-        self.name, self.dtype, self.loaded = wanted.label, loaded.dtype, loaded
         config = _drafter_config(wanted, loaded.cfg.task)
+        self.name, self.dtype, self.loaded = wanted.label, config.engine_dtype or loaded.dtype, loaded
         try:
             self.task = TranslationSpecDecTask.setup_task(config)
             self.generator = self.task.build_spec_generator(loaded.models, loaded.generation(1))
@@ -74,9 +74,10 @@ class SpecSystem:
             raise OptionError([f"--systems {wanted.label}: {reason}" for reason in error.reasons]) from error
         except ValueError as error:
             raise OptionError([f"--systems {wanted.label}: {error}"]) from error
-        self.note = None
+        notes = [f"engine in {config.engine_dtype}"] if config.engine_dtype else []
         if config.beta > 1:
-            self.note = f"relaxed acceptance (beta {config.beta}, tau {config.tau:g}), another system than greedy"
+            notes.append(f"relaxed acceptance (beta {config.beta}, tau {config.tau:g}), another system than greedy")
+        self.note = ", ".join(notes) or None
         self._fresh = self._drafter_state() if "drafter_path" not in _options_of(wanted.kind) else None
 
     @property

@@ -27,6 +27,7 @@ class DrafterSetting:
             source and target share one dictionary.
         model: the trained drafter (encoder and decoder modules), for drafters that need weights.
         trained_block_size: the block it was trained for, likewise.
+        engine_dtype: precision of its linear maps, for drafters that need weights; None as in the checkpoint.
         read_lines: reads a text file (its option, its path) as a list of target ids [n] int64, each ending in eos.
         draft_file, ngram_corpus: such files, or None.
         n_sentences: how many the data has, or None where that is not known yet.
@@ -40,6 +41,7 @@ class DrafterSetting:
     symbols: Tensor | None = None
     model: Any = None
     trained_block_size: int | None = None
+    engine_dtype: str | None = None
     read_lines: Callable[[str, str], list[Tensor]] | None = None
     draft_file: str | None = None
     ngram_corpus: str | None = None

@@ -24,13 +24,15 @@ class NatDrafter:
     Args:
         model: the drafter; its encoder and decoder are run by their weights.
         block_size: K.
+        engine_dtype: of its linear maps, see `engine.reduced`; drafts may be as rough as they like.
     """
 
     required: ClassVar[frozenset[str]] = frozenset({"drafter_path"})
     accepted: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, model: Any, block_size: int) -> None:
+    def __init__(self, model: Any, block_size: int, engine_dtype: str | None = None) -> None:
         self.model = model.eval()
+        self.engine_dtype = engine_dtype
         self.block_size = block_size
         self._encoder: FastEncoder | None = None
         self._decoder: BlockDecoder | None = None
@@ -51,13 +53,13 @@ class NatDrafter:
                 f"--block-size must not exceed the block that the drafter was trained for ({trained}), got {asked}: "
                 f"pass --block-size {trained} or less, or train a drafter with --block-size {asked}."
             ])  # fmt: skip
-        return cls(setting.model, asked)
+        return cls(setting.model, asked, setting.engine_dtype)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to the verifier's device and precision and read the weights."""
         self.model.to(device=device, dtype=dtype)
-        self._encoder = FastEncoder(self.model.encoder)
-        self._decoder = BlockDecoder(read_block_decoder(self.model.decoder))
+        self._encoder = FastEncoder(self.model.encoder, self.engine_dtype)
+        self._decoder = BlockDecoder(read_block_decoder(self.model.decoder, self.engine_dtype))
 
     def start(self, source: Source, state: DecodeState) -> None:
         """Encode the source, unless it is longer than the drafter's positions: then nothing is drafted.

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
-from fairseq_specdec.engine.linear import Linear, pack_all, read_linear
+from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
+from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
 
 
@@ -30,9 +31,10 @@ class BlockDecoderWeights:
     mask: int
 
 
-def read_block_decoder(decoder: Any) -> BlockDecoderWeights:
-    """Read the decoder module of a Spec-Drafter."""
-    return BlockDecoderWeights(pack_all(read_decoder(decoder)), read_linear(decoder.copy_attn), decoder.mask_idx)
+def read_block_decoder(decoder: Any, engine_dtype: str | None = None) -> BlockDecoderWeights:
+    """Read the decoder module of a Spec-Drafter; engine_dtype: see `converter`."""
+    base = convert_all(read_decoder(decoder), converter(engine_dtype))
+    return BlockDecoderWeights(base, read_linear(decoder.copy_attn), decoder.mask_idx)
 
 
 class BlockDecoder:

@@ -34,11 +34,12 @@ class FastEncoder:
 
     Args:
         module: fairseq's encoder.
+        engine_dtype: see `engine.reduced`.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, engine_dtype: str | None = None) -> None:
         self._module = module
-        self._weights = read_encoder(module)
+        self._weights = read_encoder(module, engine_dtype)
 
     def forward(self, net_input: dict[str, Any]) -> EncoderOutput:
         """Encode a batch.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,15 @@ from torch import Tensor
 Weights = TypeVar("Weights")
 # multiplications below which calling oneDNN costs more than its layout saves (256x256 by 1 to 6 rows: 14 against 18 us)
 FEW_PRODUCTS = 400_000
+
+
+class LinearMap(Protocol):
+    """What a linear map is to the layers. weight: [out, in], as in the checkpoint."""
+
+    weight: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
 
 
 class Linear(NamedTuple):
@@ -44,20 +54,25 @@ class PackedLinear:
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
 
 
-def pack(linear: Linear) -> Linear | PackedLinear:
+def pack(linear: Linear) -> LinearMap:
     """Pack a linear map where that is possible; its last bits then differ from those of F.linear."""
     weight = linear.weight
     possible = weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available()
     return PackedLinear(linear) if possible and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") else linear
 
 
-def pack_all(weights: Weights) -> Weights:
-    """Return a dataclass of weights whose linear maps are packed, those of its ``layers`` too."""
+def convert_all(weights: Weights, convert: Callable[[str, Linear], LinearMap]) -> Weights:
+    """Return a dataclass of weights whose linear maps are converted, those of its ``layers`` too.
+
+    Args:
+        weights: with fields that hold linear maps.
+        convert: gets a field's name and its map.
+    """
     found = {field.name: getattr(weights, field.name) for field in fields(weights)}
-    packed = {name: pack(value) for name, value in found.items() if isinstance(value, Linear)}
+    converted = {name: convert(name, value) for name, value in found.items() if isinstance(value, Linear)}
     if "layers" in found:
-        packed["layers"] = [pack_all(layer) for layer in found["layers"]]
-    return replace(weights, **packed)
+        converted["layers"] = [convert_all(layer, convert) for layer in found["layers"]]
+    return replace(weights, **converted)
 
 
 class Norm(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_specdec.engine.linear import Linear, Norm, PackedLinear, join, pack_all, read_linear, read_norm
+from fairseq_specdec.engine.linear import Linear, LinearMap, Norm, convert_all, join, read_linear, read_norm
+from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.support import check_supported, why_not_encoder
 
 
@@ -22,14 +23,14 @@ class EncoderLayerWeights:
 
     heads: int
     pre_norm: bool
-    self_qkv: Linear | PackedLinear
-    self_out: Linear | PackedLinear
+    self_qkv: LinearMap
+    self_out: LinearMap
     self_norm: Norm
     attention_norm: Norm | None
-    fc1: Linear | PackedLinear
+    fc1: LinearMap
     activation: Callable[[Tensor], Tensor]
     hidden_norm: Norm | None
-    fc2: Linear | PackedLinear
+    fc2: LinearMap
     ffn_norm: Norm
     residual_scale: Tensor | None
 
@@ -38,9 +39,9 @@ class EncoderLayerWeights:
 class LayerWeights(EncoderLayerWeights):
     """One decoder layer."""
 
-    cross_q: Linear | PackedLinear
-    cross_kv: Linear | PackedLinear
-    cross_out: Linear | PackedLinear
+    cross_q: LinearMap
+    cross_kv: LinearMap
+    cross_out: LinearMap
     cross_norm: Norm
 
 
@@ -75,14 +76,14 @@ class DecoderWeights:
 
     embedding: Tensor
     scale: float
-    project_in: Linear | None
+    project_in: LinearMap | None
     positions: Tensor | None
     pad: int
     embedding_norm: Norm | None
     layers: list[LayerWeights]
     final_norm: Norm | None
-    project_out: Linear | None
-    output: Linear | PackedLinear
+    project_out: LinearMap | None
+    output: LinearMap
 
     @property
     def channels(self) -> int:
@@ -109,18 +110,22 @@ class DecoderWeights:
         return self.output(self.project_out(x) if self.project_out else x)
 
 
-def read_verifier(decoder: nn.Module) -> DecoderWeights:
+def read_verifier(decoder: nn.Module, engine_dtype: str | None = None) -> DecoderWeights:
     """Read a stock decoder.
+
+    Args:
+        decoder: fairseq's.
+        engine_dtype: see `converter`.
 
     Raises:
         UnsupportedModelError: with every reason.
     """
     check_supported(decoder)
-    return pack_all(read_decoder(decoder))
+    return convert_all(read_decoder(decoder), converter(engine_dtype))
 
 
-def read_encoder(encoder: Any) -> EncoderWeights | None:
-    """Read an encoder module; None when the engine cannot run it, and the module itself has to."""
+def read_encoder(encoder: Any, engine_dtype: str | None = None) -> EncoderWeights | None:
+    """Read an encoder module; None when the engine cannot run it, and the module itself has to (in full precision)."""
     if why_not_encoder(encoder):
         return None
     weights = EncoderWeights(
@@ -132,7 +137,7 @@ def read_encoder(encoder: Any) -> EncoderWeights | None:
         layers=[EncoderLayerWeights(**_read_common(encoder.layers[i])) for i in range(len(encoder.layers))],
         final_norm=read_norm(encoder.layer_norm),
     )
-    return pack_all(weights)
+    return convert_all(weights, converter(engine_dtype))
 
 
 def read_decoder(decoder: Any) -> DecoderWeights:

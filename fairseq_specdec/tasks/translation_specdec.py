@@ -14,7 +14,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 
 from fairseq_specdec import drafters  # noqa: F401 (registers them)
-from fairseq_specdec.config import DRAFT_RULES, SpecConfig
+from fairseq_specdec.config import DRAFT_RULES, ENGINE_DTYPES, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.generator import SpecGenerator
@@ -52,6 +52,10 @@ class TranslationSpecDecConfig(TranslationConfig):
         default=1, metadata={"help": "accept a draft token ranked in the verifier's top BETA; 1 is exact"}
     )
     tau: float = field(default=0.0, metadata={"help": "and at most TAU below the verifier's best log-probability"})
+    engine_dtype: Optional[str] = field(
+        default=None,
+        metadata={"help": f"reduced precision on a CPU: {', '.join(ENGINE_DTYPES)}; not the checkpoint's own output"},
+    )
     spec_stats: Optional[str] = field(default=None, metadata={"help": "write statistics to this JSON file"})
     certify: bool = field(
         default=False, metadata={"help": "re-score every output with stock modules; exit status 1 if a token is wrong"}
@@ -137,6 +141,7 @@ class TranslationSpecDecTask(TranslationTask):
             symbols=shared_symbols(self.source_dictionary, dictionary),
             model=model,
             trained_block_size=trained,
+            engine_dtype=config.engine_dtype,
             read_lines=partial(read_token_lines, dictionary),
             draft_file=config.draft_file,
             n_sentences=len(next(iter(self.datasets.values()))) if len(self.datasets) == 1 else None,

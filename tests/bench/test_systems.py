@@ -88,6 +88,13 @@ def test_options_of_the_name_come_before_those_of_the_command_line(load, data_bi
     assert others[0].acceptance_length >= none.acceptance_length == 1.0
 
 
+def test_reduced_precision_is_named_in_the_row(load):
+    loaded, data = load("--limit", "6")
+    system = next(system for system in build(loaded, "none:engine-dtype=int8") if ":" in system.name)
+    assert (system.dtype, system.note) == ("int8", "engine in int8")
+    assert len(decode(system, data)) == 6
+
+
 @pytest.mark.parametrize("name", [name for name in DRAFTERS if not DRAFTERS[name].required])
 def test_second_pass_knows_nothing_of_the_first(load, joined_data_bin, joined_verifier, name):
     loaded, data = load("--limit", "16", "--max-len-b", "30", path=joined_verifier, data=joined_data_bin)
@@ -103,7 +110,10 @@ def test_second_pass_knows_nothing_of_the_first(load, joined_data_bin, joined_ve
     ("names", "message"),
     [
         ("nat", r"--systems nat: --drafter-path is required by --drafter nat"),
-        ("none:drafter_path=x", r"unknown option 'drafter_path'. Known: beta, block_size, tau, k \(= block_size\)"),
+        (
+            "none:drafter_path=x",
+            r"unknown option 'drafter_path'. Known: beta, block_size, engine_dtype, tau, k \(= block_size\)",
+        ),
         ("none:block=many", r"--systems none:block=many: block_size must be of its option's kind, got 'many'"),
         ("none:beta=0", r"--systems none:beta=0: --beta must be at least 1"),
         ("fairseq:beam=5", r"--systems fairseq:beam=5: unknown option 'beam'. Known: none"),

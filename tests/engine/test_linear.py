@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_specdec.engine.linear import FEW_PRODUCTS, Linear, PackedLinear, join, pack, pack_all, read_linear
+from fairseq_specdec.engine.linear import FEW_PRODUCTS, Linear, PackedLinear, convert_all, join, pack, read_linear
 from fairseq_specdec.engine.weights import read_decoder
 from tests import tiny
 
@@ -30,7 +30,8 @@ def test_maps_of_one_input_are_stacked():
 
 
 def test_all_maps_of_a_decoder_are_packed(data_bin):
-    packed = pack_all(read_decoder(tiny.build_model(data_bin, decoder_output_dim=40)[0].decoder))
+    decoder = read_decoder(tiny.build_model(data_bin, decoder_output_dim=40)[0].decoder)
+    packed = convert_all(decoder, lambda name, linear: pack(linear))
     maps = [packed.output, packed.project_out, *(getattr(layer, n) for layer in packed.layers for n in vars(layer))]
     assert all(isinstance(m, PackedLinear) for m in maps if isinstance(m, Linear | PackedLinear))
     assert sum(isinstance(m, PackedLinear) for m in maps) == 2 + 7 * 2

@@ -167,6 +167,24 @@ def test_shards_together_give_what_one_process_gives(stock, data_bin, verifier, 
     assert_same_lines(stock, shards[0] | shards[1] | shards[2])
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_reduced_precision_decodes_and_says_so(stock, data_bin, verifier, drafter, tmp_path, caplog, precision):
+    nat = ("--drafter", "nat", "--drafter-path", drafter, "--engine-dtype", precision)
+    lines = generate(tmp_path, data_bin, verifier, *SPEC, *nat, "--spec-stats", tmp_path / "stats.json")
+    assert lines.keys() == stock.keys()
+    hypotheses = [[line for label, line in found.items() if label[0] == "H"] for found in (lines, stock)]
+    ours, theirs = (sum(float(line.split("\t")[0]) for line in found) for found in hypotheses)
+    assert ours == pytest.approx(theirs, rel=0.05)
+    assert json.loads((tmp_path / "stats.json").read_text())["dtype"] == precision
+    assert f"engine in {precision}: not the checkpoint's arithmetic" in caplog.text
+
+
+def test_reduced_precision_of_half_precision_is_refused(data_bin, verifier, tmp_path):
+    message = "--engine-dtype int8 needs a float32 model on a CPU, got torch.float16 on cpu: leave it out"
+    with pytest.raises(OptionError, match=message):
+        generate(tmp_path, data_bin, verifier, *SPEC, "--engine-dtype", "int8", "--fp16")
+
+
 def test_scoring_references_goes_to_fairseqs_scorer(data_bin, verifier, tmp_path):
     expected = generate(tmp_path / "stock", data_bin, verifier, *STOCK, "--score-reference")
     assert expected == generate(tmp_path / "ours", data_bin, verifier, *SPEC, "--score-reference")
