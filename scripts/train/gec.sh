@@ -101,12 +101,14 @@ stage_data() {
                 cat "$text/synthetic.$side" "$text"/real.$side{,,} > "$text/mixed.$side"
             done
             pieces encode --model "$data/spm.model" --out-dir "$data/bpe" "$text"/{mixed,valid}.{src,tgt}
-            sets=$(test_sets jfleg_dev cweb_dev jfleg-heldout conll14-heldout)
+            for side in src ref0 m2; do cat "$text"/eval/cweb_{g,s}-heldout.$side > "$text/eval/cweb-heldout.$side"; done
+            sets=$(test_sets jfleg_dev cweb_dev jfleg-heldout conll14-heldout cweb-heldout)
             binarise "$data/bin" "$data/bpe/mixed" --testpref "$sets"
             dense_text "$text"
             pieces encode --model "$data/spm.model" --out-dir "$data/bpe" "$text"/dense.{src,tgt}
             binarise "$data/dense" "$data/bpe/dense" --srcdict "$data/bin/dict.src.txt" ;;
         gec.uk)  # as many symbols as the English dictionary has, so that the base model's weights fit
+            mkdir -p "$text/eval"
             cp "$text/valid.src" "$text/eval/ua_gec_dev.src"
             cp "$text/valid.tgt" "$text/eval/ua_gec_dev.ref0"
             pieces train --model "$data/spm.model" --vocab-size 5000 "$text"/real.{src,tgt}
@@ -124,7 +126,7 @@ stage_data() {
     esac
 }
 
-stage_base() { [ $system != gec.en ] || train base "$data/bin" 2000 1e-3 400 --total-num-update 2400; }
+stage_base() { [ $system != gec.en ] || train base "$data/bin" 1500 1e-3 400 --total-num-update 2400; }
 
 stage_verifier() {
     case $system in
