@@ -11,12 +11,14 @@ import pytest
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
+STOCK = ("--task", "translation", "--beam", "1", "--cpu", "--no-progress-bar")
 README = (ROOT / "README.md").read_text("utf-8")
 # what stands for the user's own choice, and the two languages, which go the other way in the tests' data
 CHOICES = {
     "--source-lang en --target-lang de": f"--source-lang {tiny.SOURCE} --target-lang {tiny.TARGET}",
     "dict.en.txt": f"dict.{tiny.SOURCE}.txt",
     "--arch spec_drafter ": "--arch spec_drafter_tiny ",
+    "--num-shards 2": "--num-shards 2 --batch-size 8",  # the tests' data is one batch otherwise
     "--max-update N ...": "--max-update 2 --max-tokens 800 --optimizer adam --lr 0.001 --cpu --num-workers 0",
 }
 
@@ -68,6 +70,15 @@ def test_a_drafter_is_trained_and_decodes_by_the_commands_of_the_readme(place):
     python = block("Decode", "python").replace("model.generate", "print(model.generate").rstrip() + ")"
     python = python.replace("Two young men are outside .", (place / "VALID.de").read_text("utf-8").splitlines()[0])
     assert re.fullmatch(r"\['\S.*'\]\n", run(f"python - <<'EOF'\n{python}\nEOF", place))
+
+
+def test_shards_are_put_together_by_the_commands_of_the_readme(place):
+    for line in commands("Large corpora"):
+        said = run(line, place)
+    assert "0 wrong" in said
+    log = tiny.fairseq_generate(place / "DATA_BIN", place / "VERIFIER.pt", place / "one", *STOCK).read_text("utf-8")
+    expected = dict(re.findall(r"^H-(\d+)\t\S+\t(.*)$", log, re.MULTILINE))
+    assert (place / "outputs.txt").read_text("utf-8").splitlines() == [expected[str(i)] for i in range(len(expected))]
 
 
 def test_the_input_is_the_draft_by_the_commands_of_the_readme(place):
