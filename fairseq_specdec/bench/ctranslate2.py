@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tempfile
+import weakref
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from fairseq import utils
 
+from fairseq_specdec.bench.ctranslate2_worker import Translator
 from fairseq_specdec.bench.load import Loaded
 from fairseq_specdec.bench.measure import Batch
 from fairseq_specdec.bench.names import Wanted, check_options
@@ -31,7 +33,7 @@ _REFUSED = (
 
 
 class CTranslate2System:
-    """CTranslate2's search.
+    """CTranslate2's search, in a process of its own.
 
     It takes symbols and gives symbols: they are looked up in the dictionaries, which costs microseconds; the model
     appends eos to the source as fairseq's data does.
@@ -46,7 +48,7 @@ class CTranslate2System:
     """
 
     acceptance_length = None
-    uses_torch = False
+    is_here = False
 
     def __init__(self, wanted: Wanted, loaded: Loaded, threads: int) -> None:
         try:
@@ -74,9 +76,10 @@ class CTranslate2System:
         self.options = GenerationOptions.from_args(loaded.cfg.generation)
         with tempfile.TemporaryDirectory() as folder:
             convert(loaded, folder, wanted.label)
-            self._translator = ctranslate2.Translator(
-                folder, loaded.device, compute_type=self.dtype, inter_threads=1, intra_threads=threads
+            self._translator = Translator(
+                folder, device=loaded.device, compute_type=self.dtype, inter_threads=1, intra_threads=threads
             )
+        weakref.finalize(self, self._translator.close)
         dictionary = loaded.task.target_dictionary
         self._ids = {symbol: i for i, symbol in enumerate(dictionary.symbols)} | {PAD: dictionary.pad()}
 
@@ -85,7 +88,7 @@ class CTranslate2System:
 
     def decode(self, batch: Batch) -> list[list[int]]:
         """See `System`."""
-        results = self._translator.translate_batch(
+        hypotheses = self._translator.translate_batch(
             batch.sources,
             beam_size=self.beam,
             length_penalty=self.options.lenpen if self.options.normalize else 0.0,
@@ -95,7 +98,7 @@ class CTranslate2System:
             suppress_sequences=[[PAD]],
         )
         eos = self.loaded.task.target_dictionary.eos()
-        return [[*(self._ids[symbol] for symbol in result.hypotheses[0]), eos] for result in results]
+        return [[*(self._ids[symbol] for symbol in hypothesis), eos] for hypothesis in hypotheses]
 
     def _max_len(self, batch: Batch) -> int:
         """Return the step at which fairseq forces eos in this batch; CTranslate2 stops there."""

@@ -48,9 +48,11 @@ class DeviceMeter:
             self._known = False
 
     def peak_mb(self, system: System) -> float | None:
-        """Return the peak, or None where nobody keeps it, as for memory on a GPU that is not torch's."""
+        """Return the peak, or None where nobody keeps it, as for a system that runs in another process."""
+        if not getattr(system, "is_here", True):
+            return None
         if self.on_gpu:
-            return torch.cuda.max_memory_allocated() / _MB if getattr(system, "uses_torch", True) else None
+            return torch.cuda.max_memory_allocated() / _MB
         held = re.search(r"VmHWM:\s*(\d+) kB", _STATUS.read_text()) if self._known else None
         return int(held[1]) / 1024 if held else None
 

@@ -86,6 +86,27 @@ def test_model_that_cannot_be_converted_is_refused(load, data_bin, tmp_path):
         build(load(path=path)[0])
 
 
+@pytest.mark.usefixtures("installed")
+def test_its_process_says_what_went_wrong_and_goes_on(load):
+    loaded, data = load("--limit", "4")
+    system = build(loaded)
+    with pytest.raises(RuntimeError, match=r"TypeError: translate_batch\(\): incompatible"):
+        system._translator.translate_batch([["a"]], no_such_option=1)
+    assert len(decode(system, data)) == 4
+    system._translator.close()
+    with pytest.raises((RuntimeError, ValueError)):
+        decode(system, data)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_process_that_dies_is_an_error(load):
+    system = build(load("--limit", "4")[0])
+    system._translator._process.kill()
+    with pytest.raises(RuntimeError, match="CTranslate2's process ended with status -9"):
+        for _ in range(3):  # what is written first may still fit into the pipe
+            system._translator.translate_batch([["a"]])
+
+
 def test_missing_package_names_the_extra(load, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     with pytest.raises(OptionError, match=r'--systems ctranslate2 needs .*pip install "fairseq-specdec\[bench\]"'):
