@@ -33,6 +33,7 @@ class KVCache:
         self.n_rows, self.capacity, self.heads, self.head_dim = shape
         size = (self.n_rows * self.capacity, 2 * self.heads * self.head_dim)
         self._store = [torch.empty(size, dtype=like.dtype, device=like.device) for _ in range(n_layers)]
+        self._views = self._split()
         self._clean = 0  # positions of every row up to here hold numbers, not what the memory held before
         self.lengths = torch.zeros(self.n_rows, dtype=torch.int64, device=like.device)
         self._rows = torch.empty(0)
@@ -77,10 +78,14 @@ class KVCache:
         Returns:
             keys and values, each [B, H, extent, D] views.
         """
-        store = self._store[layer]
-        store.index_copy_(0, self._rows, kv.reshape(-1, kv.size(-1)))
-        view = store.view(self.n_rows, self.capacity, 2, self.heads, self.head_dim)[:, : self._extent]
-        return view[:, :, 0].transpose(1, 2), view[:, :, 1].transpose(1, 2)
+        self._store[layer].index_copy_(0, self._rows, kv.reshape(-1, kv.size(-1)))
+        keys, values = self._views[layer]
+        return keys[:, :, : self._extent], values[:, :, : self._extent]
+
+    def _split(self) -> list[tuple[Tensor, Tensor]]:
+        """Return keys and values of each layer, each a [B, H, T, D] view."""
+        shape = (self.n_rows, self.capacity, 2, self.heads, self.head_dim)
+        return [store.view(shape).permute(2, 0, 3, 1, 4).unbind() for store in self._store]
 
     def commit(self, kept: Tensor) -> None:
         """Advance each row by kept [B] int64; positions beyond are stale."""
@@ -96,6 +101,7 @@ class KVCache:
             self._store[i] = chosen
         self.lengths = self.lengths.index_select(0, rows)
         self.n_rows = kept
+        self._views = self._split()
 
 
 class CrossCache:
@@ -115,15 +121,15 @@ class CrossCache:
             self.mask = mask.masked_fill_(padding, -math.inf)[:, None, None]
 
     @staticmethod
-    def _split(kv: Tensor, heads: int) -> Tensor:
+    def _split(kv: Tensor, heads: int) -> tuple[Tensor, Tensor]:
         n_rows, length, width = kv.shape
-        return kv.view(n_rows, length, 2, heads, width // 2 // heads).permute(2, 0, 3, 1, 4).contiguous()
+        return kv.view(n_rows, length, 2, heads, width // 2 // heads).permute(2, 0, 3, 1, 4).contiguous().unbind()
 
     def read(self, layer: int) -> tuple[Tensor, Tensor]:
         """Return keys and values of a layer, each [B, H, S, D]."""
-        return self._kv[layer][0], self._kv[layer][1]
+        return self._kv[layer]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
-        self._kv = [kv.index_select(1, rows) for kv in self._kv]
+        self._kv = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self._kv]
         self.mask = None if self.mask is None else self.mask.index_select(0, rows)

@@ -14,7 +14,7 @@ SelfAttend = Callable[[Tensor], Tensor]  # [B, N, 3C] queries, keys and values -
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """[B, N, C] -> [B, H, N, D], a view."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.view(x.size(0), x.size(1), heads, -1).transpose(1, 2)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:

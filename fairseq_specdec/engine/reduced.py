@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -38,7 +39,9 @@ class Int8Linear:
         self.weight = linear.weight
         scale = (linear.weight.abs().amax(1) / 127).clamp(min=1e-12)  # [out]
         zero = torch.zeros_like(scale, dtype=torch.int64)
-        quantized = torch.quantize_per_channel(linear.weight, scale, zero, 0, torch.qint8)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)  # they will go one day
+            quantized = torch.quantize_per_channel(linear.weight, scale, zero, 0, torch.qint8)
         self._packed = torch.ops.quantized.linear_prepack(quantized, linear.bias)
 
     def __call__(self, x: Tensor) -> Tensor:
