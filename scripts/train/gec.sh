@@ -131,8 +131,8 @@ stage_base() { [ $system != gec.en ] || train base "$data/bin" 1500 1e-3 400 --t
 stage_verifier() {
     case $system in
         gec.en) train verifier "$data/dense" 1700 8e-4 60 --finetune-from-model "$base" ;;
-        gec.uk) train verifier "$data/bin" 400 1e-3 50 --finetune-from-model "$base" ;;
-        simplification.en) train verifier "$data/bin" 200 4e-4 20 --finetune-from-model "$base" ;;
+        gec.uk) train verifier "$data/bin" 300 1e-3 50 --finetune-from-model "$base" ;;
+        simplification.en) train verifier "$data/bin" 150 4e-4 20 --finetune-from-model "$base" ;;
     esac
 }
 
