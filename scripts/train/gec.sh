@@ -14,7 +14,7 @@
 #   verifier  gec.en: the base model trained on with more errors a sentence, which teaches correcting faster; the other
 #             systems: the base model trained on, on their real pairs
 #   results   identity, rounds by either draft rule, quality -> models/SYSTEM/results.json
-#   bench     speed at batch sizes 1 and 32 -> models/SYSTEM/bench.json
+#   bench     speed at batch sizes 1, 8 and 32 -> models/SYSTEM/bench.json; CTranslate2 comes with the extra [bench]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 system=${1:-}
@@ -139,12 +139,13 @@ stage_verifier() {
 stage_results() { python "$here/gec_results.py" --system "$system" --layers "$layers"; }
 
 stage_bench() {
-    local systems=fairseq,fairseq-beam5,none,input,input:draft-rule=published,ngram
+    local systems=fairseq,fairseq-beam5,ctranslate2,ctranslate2:compute=int8,none,none:engine-dtype=int8
+    systems+=,input,input:draft-rule=published,input:engine-dtype=int8,ngram
     specdec bench "$data/bin" --path "$out/verifier/checkpoint_last.pt" --systems $systems --batch-sizes 1,8,32 \
         --limit 50 --repeats 3 --metric bleu --json "models/$system/bench$kind.json"
     python "$here/bench_card.py" "models/$system/bench$kind.json" "models/$system/README.md:bench$kind"
     [ "$system$kind" != gec.en ] || python "$here/bench_card.py" models/gec.en/bench.json README.md:gec \
-        --title "English correction (JFLEG dev)" --systems fairseq,fairseq-beam5,none,input,ngram
+        --title "English correction (JFLEG dev)" --systems fairseq,fairseq-beam5,ctranslate2,none,input,ngram
 }
 
 for stage in "${stages[@]}"; do
