@@ -106,10 +106,12 @@ class Measurement:
             for size in BATCH_SIZES:
                 for name in ("input", "ngram", "file"):
                     ours = self.ours(test, size, name)
-                    row = {"test_set": test.name, "batch_size": size, "system": name}
                     yield {
-                        **row,
+                        "test_set": test.name,
+                        "batch_size": size,
+                        "system": name,
                         **differences(self.stock(test, size), ours),
+                        **_rates(ours.stats),
                         "certificate": ours.stats["certificate"],
                     }
 
@@ -118,14 +120,11 @@ class Measurement:
         for test in self.sets:
             for name in self.drafters(test):
                 run = self.ours(test, 1, name)
-                stats = run.stats
                 yield {
                     "test_set": test.name,
                     "system": name,
-                    "sentences": stats["sentences"],
-                    "acceptance_length": stats["acceptance_length"],
-                    "rounds_per_sentence": stats["rounds"] / stats["sentences"],
-                    "wasted_per_sentence": (stats["drafted"] - stats["accepted"]) / stats["sentences"],
+                    "sentences": run.stats["sentences"],
+                    **_rates(run.stats),
                     "identical_to_batch_64": differences(self.stock(test, 64), run)["identical"],
                 }
 
@@ -147,6 +146,15 @@ class Measurement:
                     else:
                         row |= metric.compute(hypotheses, refs, source)
                 yield row
+
+
+def _rates(stats: dict[str, Any]) -> dict[str, float]:
+    """Return what a run's statistics say of a round and of a sentence."""
+    return {
+        "acceptance_length": stats["acceptance_length"],
+        "rounds_per_sentence": stats["rounds"] / stats["sentences"],
+        "wasted_per_sentence": (stats["drafted"] - stats["accepted"]) / stats["sentences"],
+    }
 
 
 def main() -> None:
