@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import platform
 import re
 import time
@@ -50,15 +51,16 @@ class Runs:
         verifier: --path of the model.
         folder: what each run printed stays under it.
         split: of the data.
+        resume: take what a run with the same options and weights has left in the folder, if it came to its end.
     """
 
-    def __init__(self, data: str, verifier: str, folder: Path, split: str = "test") -> None:
-        self.data, self.verifier, self.folder, self.split = data, verifier, folder, split
+    def __init__(self, data: str, verifier: str, folder: Path, split: str = "test", resume: bool = False) -> None:
+        self.data, self.verifier, self.folder, self.split, self.resume = data, verifier, folder, split, resume
         self._summary = _SummaryHandler()
         logging.getLogger("fairseq_cli.generate").addHandler(self._summary)
 
     def run(self, name: str, *extra: str, path: str | None = None) -> Run:
-        """Decode the split with these options; a run whose log is there already is decoded again."""
+        """Decode the split with these options."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         stats = folder / "stats.json"
@@ -66,12 +68,19 @@ class Runs:
         argv = [self.data, "--user-dir", "fairseq_specdec", "--path", path or self.verifier, "--cpu"]
         argv += ["--gen-subset", self.split, "--results-path", str(folder), "--no-progress-bar", *extra]
         argv += ["--spec-stats", str(stats)] if ours else []
+        log, record = folder / f"generate-{self.split}.txt", folder / "run.json"
+        asked = {"options": argv, "weights": [os.stat(file).st_mtime for file in (path or self.verifier).split(":")]}
+        known = json.loads(record.read_text()) if self.resume and record.exists() else {}
+        if known.get("asked") == asked:
+            return Run(log, *known["counted"], json.loads(stats.read_text()) if ours else None)
+        record.unlink(missing_ok=True)
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         parser = fairseq_options.get_generation_parser()
         parser.add_argument("--arch", default="transformer")  # fairseq-generate asks for one, too
         fairseq_generate.main(fairseq_options.parse_args_and_arch(parser, argv))
         counted = self._summary.last
-        return Run(folder / f"generate-{self.split}.txt", *counted, json.loads(stats.read_text()) if ours else None)
+        record.write_text(json.dumps({"asked": asked, "counted": counted}))
+        return Run(log, *counted, json.loads(stats.read_text()) if ours else None)
 
 
 class _SummaryHandler(logging.Handler):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure a correction or simplification model: identity with fairseq, rounds by either draft rule, quality.
 
-    gec_results.py --system gec.en [--layers 9+3] [--part identity|rounds|scores]...
+    gec_results.py --system gec.en [--layers 9+3] [--part identity|rounds|scores]... [--resume]
 
 Data and checkpoints are where scripts/train/gec.sh puts them. What each run printed stays under runs/SYSTEM/, the
 numbers go to models/SYSTEM/results.json, and the card's table is rewritten from them.
@@ -63,12 +63,13 @@ SYSTEMS = {
 class Measurement:
     """Runs everything for one system."""
 
-    def __init__(self, system: str, kind: str) -> None:
+    def __init__(self, system: str, kind: str, resume: bool) -> None:
         self.data = Path("data") / system
         self.sets = SYSTEMS[system]
         verifier = str(Path("checkpoints") / f"{system}{kind}" / "verifier" / "checkpoint_last.pt")
         logs = Path("runs") / f"{system}{kind}"
-        self.runs = {t.split: Runs(str(self.data / "bin"), verifier, logs / t.split, t.split) for t in self.sets}
+        data = str(self.data / "bin")
+        self.runs = {t.split: Runs(data, verifier, logs / t.split, t.split, resume) for t in self.sets}
 
     def drafters(self, test: TestSet) -> dict[str, tuple[str, ...]]:
         """Name the drafters with their options."""
@@ -93,7 +94,8 @@ class Measurement:
         to what pays on the machine. The certificate looks at outputs alone: it is asked for once.
         """
         options = ["--batch-size", str(size)]
-        options += ["--block-size", "8" if name == "ngram" else "32"] * (size == 1) + ["--certify"] * (name == "input")
+        options += ["--block-size", "8" if name == "ngram" else "32"] * (size == 1)
+        options += ["--certify"] * (size == BATCH_SIZES[0] and name == "input")
         return self.runs[test.split].run(f"{size}/{name}", *SPEC, *self.drafters(test)[name], *options)
 
     def _checked(self) -> list[TestSet]:
@@ -163,12 +165,13 @@ def main() -> None:
     parser.add_argument("--system", required=True, choices=list(SYSTEMS))
     parser.add_argument("--layers", default="6+6", help="of encoder and decoder, as given to gec.sh")
     parser.add_argument("--part", choices=["scores", "rounds", "identity"], action="append", help="default: all three")
+    parser.add_argument("--resume", action="store_true", help="take the runs that came to their end before")
     args = parser.parse_args()
     folder, kind = Path("models") / args.system, "" if args.layers == "6+6" else f"-{args.layers}"
     out = folder / f"results{kind}.json"
     results = json.loads(out.read_text()) if out.exists() else {}
     results |= {"command": f"scripts/train/gec.sh {args.system}", **environment()}
-    measurement = Measurement(args.system, kind)
+    measurement = Measurement(args.system, kind, args.resume)
     for part in args.part or ["scores", "identity", "rounds"]:
         results[part] = []
         for row in getattr(measurement, part)():

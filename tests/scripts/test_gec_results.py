@@ -53,7 +53,8 @@ def test_every_part_looks_at_every_sentence_and_ends_up_on_the_card(place, monke
         (size, name) for size in (64, 8, 1) for name in ("input", "ngram", "file")
     ]
     assert all(row["identical"] == row["sentences"] == count for row in results["identity"])
-    assert all((row["certificate"] is not None) == (row["system"] == "input") for row in results["identity"])
+    certified = [row for row in results["identity"] if row["certificate"] is not None]
+    assert [(row["batch_size"], row["system"]) for row in certified] == [(64, "input")]
     assert {row["system"] for row in results["rounds"]} == {"input", "input, published rule", "ngram", "file"}
     assert all(row["sentences"] == row["identical_to_batch_64"] == count for row in results["rounds"])
     assert [row["system"] for row in results["scores"]] == ["source", "greedy", "beam 5"]
@@ -61,6 +62,19 @@ def test_every_part_looks_at_every_sentence_and_ends_up_on_the_card(place, monke
     for row in results["rounds"]:
         assert f"| UA-GEC dev | {row['system']} | {count} | {row['acceptance_length']:.2f} |" in card
     assert f"| UA-GEC dev | source | {results['scores'][0]['gleu']:.2f} |" in card
+
+
+def test_runs_that_came_to_their_end_are_taken_again_only_when_asked_and_unchanged(place, monkeypatch):
+    first = run(monkeypatch, "--part", "rounds")["rounds"]
+    log = Path("runs/gec.uk/test/1/input/generate-test.txt")
+    for options, is_new in (([], True), (["--resume"], False)):
+        before = log.stat().st_mtime_ns
+        assert run(monkeypatch, "--part", "rounds", *options)["rounds"] == first
+        assert (log.stat().st_mtime_ns != before) == is_new
+    (log.parent / "run.json").unlink()  # as if it had been interrupted
+    before = log.stat().st_mtime_ns
+    assert run(monkeypatch, "--part", "rounds", "--resume")["rounds"] == first
+    assert log.stat().st_mtime_ns != before
 
 
 def test_a_part_that_is_measured_again_leaves_the_others(place, monkeypatch):
