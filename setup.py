@@ -6,9 +6,28 @@ The install steps that avoid a second torch in build isolation are in the Makefi
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 README = Path(__file__).with_name("README.md")
+CSRC = Path("fairseq_specdec/engine/csrc")
+INSTRUCTION_SETS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "portable": []}
+
+
+def library(name: str, flags: list[str]) -> Extension:
+    """Return the engine's compiled layers for an instruction set; what cannot be built here is left out.
+
+    It is compiled with OpenMP and linked without: torch's runtime serves it when it is loaded, and there is one team
+    of threads. No header of torch or Python is used, so it fits every version of them.
+    """
+    return Extension(
+        f"fairseq_specdec.engine._native_{name}",
+        [str(CSRC / f"{name}.cpp")],
+        depends=sorted(map(str, CSRC.glob("*.h"))),
+        extra_compile_args=["-O3", "-std=c++17", "-fopenmp", "-Wno-psabi", *flags],
+        language="c++",
+        optional=True,
+    )
+
 
 setup(
     name="fairseq-specdec",
@@ -28,6 +47,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["fairseq_specdec", "fairseq_specdec.*"]),
+    ext_modules=[library(name, flags) for name, flags in INSTRUCTION_SETS.items()],
     python_requires=">=3.10,<3.13",
     install_requires=[
         'fairseq==0.12.2; python_version < "3.11"',

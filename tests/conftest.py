@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 import fairseq_specdec  # noqa: F401 (repairs and registrations come first)
+from fairseq_specdec.engine import native
 from tests import tiny
 
 
@@ -15,6 +17,17 @@ from tests import tiny
 def one_thread() -> None:
     """Tiny matrices are slower on several threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["native", "torch"])
+def layers_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run the layers by compiled code, then by torch."""
+    if request.param == "torch":
+        monkeypatch.setenv(native.DISABLE, "1")
+    native.library.cache_clear()
+    assert (native.library() is None) == (request.param == "torch"), "the compiled layers are missing: make install"
+    yield request.param
+    native.library.cache_clear()
 
 
 @pytest.fixture(scope="session")

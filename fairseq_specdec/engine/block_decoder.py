@@ -12,6 +12,7 @@ from torch import Tensor
 from fairseq_specdec.engine.kv_cache import CrossCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
+from fairseq_specdec.engine.native import Keys, native_layers
 from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
 
@@ -46,6 +47,7 @@ class BlockDecoder:
 
     def __init__(self, weights: BlockDecoderWeights) -> None:
         self.weights = weights
+        self._native = native_layers(weights.base.layers)
         self._source: CrossCache
         self._embedding: Tensor  # [B, S, C], source token embeddings
         self._copy_keys: Tensor  # [B, C, S]
@@ -85,20 +87,39 @@ class BlockDecoder:
         index = torch.arange(prefix.size(1) + block_size, device=prefix.device)  # [W]
         tokens = torch.nn.functional.pad(prefix, (0, block_size), value=self.weights.mask)
         tokens = tokens.masked_fill(index >= lengths[:, None], self.weights.mask)  # [B, W]
-        mask = torch.zeros(tokens.shape, dtype=w.embedding.dtype, device=tokens.device)
-        mask.masked_fill_(index >= lengths[:, None] + block_size, -math.inf)
         positions = w.position_of(index)  # [W, C]
         x = self._embed(tokens, positions)
-        for i, layer in enumerate(w.layers):
+        own = Keys(tokens.size(1), lengths=lengths, ahead=block_size)
+        x = self._run_native(x, positions, own) if self._native else self._run(x, positions, own)
+        block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
+        return w.project(x.gather(1, block[..., None].expand(-1, -1, x.size(-1))))
+
+    def _run(self, x: Tensor, positions: Tensor, own: Keys) -> Tensor:
+        """Go through the layers.
+
+        Args:
+            x: [B, W, C], embedded with their positions.
+            positions: [W, C], which every layer after the first adds anew.
+            own: what self-attention looks at.
+        """
+        end = own.lengths[:, None] + own.ahead  # [B, 1]
+        mask = torch.zeros(x.shape[:2], dtype=x.dtype, device=x.device)
+        mask.masked_fill_(torch.arange(own.extent, device=x.device) >= end, -math.inf)
+        for i, layer in enumerate(self.weights.base.layers):
 
             def self_attend(qkv: Tensor, heads: int = layer.heads) -> Tensor:
                 query, key, value = (split_heads(part, heads) for part in qkv.chunk(3, dim=-1))
                 return attend(query, key, value, mask[:, None, None])
 
-            x = x + positions if i else x  # every layer sees the positions anew; the embedding has them already
+            x = x + positions if i else x
             x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
-        block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
-        return w.project(x.gather(1, block[..., None].expand(-1, -1, x.size(-1))))
+        return x
+
+    def _run_native(self, x: Tensor, positions: Tensor, own: Keys) -> Tensor:
+        """Do the same by compiled code."""
+        for i, layer in enumerate(self._native):
+            x = layer(x.add_(positions) if i else x, own, self._source.keys(i))
+        return x
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Embed [B, W] tokens; every mask symbol, a real unk of the prefix included, copies from the source."""

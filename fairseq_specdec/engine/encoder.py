@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
-from fairseq_specdec.engine.weights import EncoderWeights, read_encoder
+from fairseq_specdec.engine.native import Keys, NativeLayer, native_layers
+from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
 
 
 class EncoderOutput(NamedTuple):
@@ -40,6 +41,7 @@ class FastEncoder:
     def __init__(self, module: nn.Module, engine_dtype: str | None = None) -> None:
         self._module = module
         self._weights = read_encoder(module, engine_dtype)
+        self._native = native_layers(self._weights.layers) if self._weights else None
 
     def forward(self, net_input: dict[str, Any]) -> EncoderOutput:
         """Encode a batch.
@@ -50,10 +52,10 @@ class FastEncoder:
         tokens, w = net_input["src_tokens"], self._weights
         if w is None or (w.positions is not None and tokens.size(1) + w.pad >= w.positions.size(0)):
             return _stock(self._module.forward_torchscript(net_input))
-        return _run(w, tokens)
+        return _run(w, tokens, self._native)
 
 
-def _run(w: EncoderWeights, tokens: Tensor) -> EncoderOutput:
+def _run(w: EncoderWeights, tokens: Tensor, native: list[NativeLayer] | None) -> EncoderOutput:
     padding: Tensor | None = tokens.eq(w.pad)
     if not padding.any():  # host sync: once a batch
         padding = None
@@ -65,18 +67,30 @@ def _run(w: EncoderWeights, tokens: Tensor) -> EncoderOutput:
     mask = None
     if padding is not None:
         x = x.masked_fill(padding[..., None], 0.0)
-        mask = torch.zeros(padding.shape, dtype=x.dtype, device=x.device).masked_fill_(padding, -math.inf)[
-            :, None, None
-        ]
+        mask = torch.zeros(padding.shape, dtype=x.dtype, device=x.device)
+        mask = mask.masked_fill_(padding, -math.inf)[:, None, None]
+    x = _run_native(x, native, mask) if native else _run_layers(x, w.layers, mask)
+    return EncoderOutput(w.final_norm(x) if w.final_norm else x, padding, embedding, positions)
 
-    for layer in w.layers:
+
+def _run_layers(x: Tensor, layers: list[EncoderLayerWeights], mask: Tensor | None) -> Tensor:
+    """Go through the layers. x: [B, S, C]; mask: [B, 1, 1, S], 0 or -inf, or None."""
+    for layer in layers:
 
         def self_attend(qkv: Tensor, heads: int = layer.heads) -> Tensor:
             query, key, value = (split_heads(part, heads) for part in qkv.chunk(3, dim=-1))
             return attend(query, key, value, mask)
 
         x = feed_forward(self_attention(x, layer, self_attend), layer)
-    return EncoderOutput(w.final_norm(x) if w.final_norm else x, padding, embedding, positions)
+    return x
+
+
+def _run_native(x: Tensor, layers: list[NativeLayer], mask: Tensor | None) -> Tensor:
+    """Do the same by compiled code."""
+    x = x.clone()  # the layers work in place
+    for layer in layers:
+        x = layer(x, Keys(x.size(1), mask=mask))
+    return x
 
 
 def _position_ids(tokens: Tensor, padding: Tensor | None, pad: int) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
+from fairseq_specdec.engine.native import native_layers
 from fairseq_specdec.engine.weights import DecoderWeights
 
 
@@ -18,6 +19,7 @@ class FastDecoder:
 
     def __init__(self, weights: DecoderWeights) -> None:
         self.weights = weights
+        self._native = native_layers(weights.layers)
         self._cache: KVCache | None = None
         self._source: CrossCache | None = None
 
@@ -47,11 +49,15 @@ class FastDecoder:
             [B, N, V] logits in the dtype of the model.
         """
         w = self.weights
-        where, mask = self._cache.plan(tokens.size(1), longest)
+        where = self._cache.plan(tokens.size(1), longest)
         x = w.embed(tokens)  # [B, N, C]
         x = x if w.positions is None else x + w.position_of(where)
         x = w.embedding_norm(x) if w.embedding_norm else x
-        for i, layer in enumerate(w.layers):
+        return w.project(self._run_native(x) if self._native else self._run(x, self._cache.open(where)))
+
+    def _run(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Go through the layers. x: [B, N, C]; mask: see `KVCache.open`."""
+        for i, layer in enumerate(self.weights.layers):
 
             def self_attend(qkv: Tensor, i: int = i, heads: int = layer.heads) -> Tensor:
                 width = qkv.size(-1) // 3
@@ -59,7 +65,14 @@ class FastDecoder:
                 return attend(split_heads(qkv[..., :width], heads), keys, values, mask)
 
             x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
-        return w.project(x)
+        return x
+
+    def _run_native(self, x: Tensor) -> Tensor:
+        """Do the same by compiled code."""
+        for i, layer in enumerate(self._native):
+            own, store = self._cache.keys(i)
+            x = layer(x, own, self._source.keys(i), store)
+        return x
 
     def commit(self, kept: Tensor) -> None:
         """Advance each row by kept [B] int64."""

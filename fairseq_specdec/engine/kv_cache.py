@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from fairseq_specdec.engine.native import Keys
+
 CLEAR_AHEAD = 32  # positions
 
 
@@ -39,7 +41,7 @@ class KVCache:
         self._rows = torch.empty(0)
         self._extent = 0
 
-    def plan(self, n: int, longest: int) -> tuple[Tensor, Tensor | None]:
+    def plan(self, n: int, longest: int) -> Tensor:
         """Prepare for a block of n positions behind each row's length.
 
         Args:
@@ -47,18 +49,28 @@ class KVCache:
             longest: host int, at least the greatest of ``lengths``; bounds what attention has to look at.
 
         Returns:
-            index [B, N] int64 of each position in its row, and the additive mask [B, 1, N, longest + N] (0 or -inf)
-            that shows a position the committed ones and those of its own block up to itself; None when all is visible.
+            index [B, N] int64 of each position in its row.
         """
         self._extent = min(longest + n, self.capacity)
         self._clear(self._extent)
-        where = self.lengths[:, None] + torch.arange(n, device=self.lengths.device)  # [B, N]
+        return self.lengths[:, None] + torch.arange(n, device=self.lengths.device)
+
+    def open(self, where: Tensor) -> Tensor | None:
+        """Make ready for `write`.
+
+        Args:
+            where: [B, N] int64, as planned.
+
+        Returns:
+            The additive mask [B, 1, N, extent] (0 or -inf) that shows a position the committed ones and those of its
+            own block up to itself; None when all is visible.
+        """
         self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
-        if self.n_rows == 1 and n == 1:
-            return where, None
+        if where.numel() == 1:
+            return None
         hidden = torch.arange(self._extent, device=where.device) > where[..., None]  # [B, N, extent]
         mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=where.device)
-        return where, mask.masked_fill_(hidden, -math.inf)[:, None]
+        return mask.masked_fill_(hidden, -math.inf)[:, None]
 
     def _clear(self, extent: int) -> None:
         """Zero what attention is about to see for the first time, ahead in steps: most of the room is never used."""
@@ -81,6 +93,10 @@ class KVCache:
         self._store[layer].index_copy_(0, self._rows, kv.reshape(-1, kv.size(-1)))
         keys, values = self._views[layer]
         return keys[:, :, : self._extent], values[:, :, : self._extent]
+
+    def keys(self, layer: int) -> tuple[Keys, Tensor]:
+        """Return what compiled code looks at in a layer, and where it writes a block."""
+        return Keys(self._extent, *self._views[layer], self.lengths), self._store[layer]
 
     def _split(self) -> list[tuple[Tensor, Tensor]]:
         """Return keys and values of each layer, each a [B, H, T, D] view."""
@@ -128,6 +144,11 @@ class CrossCache:
     def read(self, layer: int) -> tuple[Tensor, Tensor]:
         """Return keys and values of a layer, each [B, H, S, D]."""
         return self._kv[layer]
+
+    def keys(self, layer: int) -> Keys:
+        """Return what compiled code looks at in a layer."""
+        key, value = self._kv[layer]
+        return Keys(key.size(2), key, value, mask=self.mask)
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""

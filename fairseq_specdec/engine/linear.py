@@ -33,32 +33,6 @@ class Linear(NamedTuple):
         return F.linear(x, self.weight, self.bias)
 
 
-class PackedLinear:
-    """A linear map whose weight is laid out once for oneDNN: on a CPU several times faster for a handful of rows.
-
-    Alone a plain call is faster where a small weight meets few rows; but only if the loop of a measurement keeps the
-    weight in the cache next to the core. In a pass, which reads one weight after the other, it is twice as slow.
-
-    Args:
-        linear: float32, on the CPU.
-    """
-
-    def __init__(self, linear: Linear) -> None:
-        self.weight, self.bias = linear
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight, None)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
-        return torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
-
-
-def pack(linear: Linear) -> LinearMap:
-    """Pack a linear map where that is possible; its last bits then differ from those of F.linear."""
-    weight = linear.weight
-    possible = weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available()
-    return PackedLinear(linear) if possible and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") else linear
-
-
 def convert_all(weights: Weights, convert: Callable[[str, Linear], LinearMap]) -> Weights:
     """Return a dataclass of weights whose linear maps are converted, those of its ``layers`` too.
 

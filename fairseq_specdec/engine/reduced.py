@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fairseq_specdec.engine.linear import Linear, LinearMap, pack
+from fairseq_specdec.engine.linear import Linear, LinearMap
+from fairseq_specdec.engine.packed import pack
 
 
 class Bf16Linear:

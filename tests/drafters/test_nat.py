@@ -53,7 +53,7 @@ def start(model):
     ids=str,
 )
 @torch.no_grad()
-def test_the_engine_gives_the_modules_logits_for_ragged_prefixes(data_bin, options):
+def test_the_engine_gives_the_modules_logits_for_ragged_prefixes(data_bin, options, layers_by):
     model = tiny_drafter(data_bin, **options)
     decoder, out = start(model)
     lengths, block = torch.tensor([1, 4]), 3
@@ -131,7 +131,7 @@ def reference_batches(decodes, size):
 
 @with_vectors
 @torch.no_grad()
-def test_drafter_logits_equal_the_references(reference):
+def test_drafter_logits_equal_the_references(reference, layers_by):
     _, drafter, _, decodes = reference
     cases = torch.load(VECTORS / "drafter_vectors.pt", weights_only=True)["cases"]
     checked = 0
@@ -158,7 +158,7 @@ def test_drafter_logits_equal_the_references(reference):
 @pytest.mark.parametrize(
     ("name", "beta", "tau"), [("beta1_tau0", 1, 0.0), ("beta3_tau1", 3, 1.0), ("beta5_tau3", 5, 3.0)]
 )
-def test_decodes_and_rounds_equal_the_references_at_batch_size_1(reference, name, beta, tau):
+def test_decodes_and_rounds_equal_the_references_at_batch_size_1(reference, name, beta, tau, layers_by):
     models, drafter, dictionary, decodes = reference
     wanted = decodes["specdec"][name]
     for i, sample in enumerate(reference_batches(decodes, 1)):

@@ -26,7 +26,7 @@ ARCHITECTURES = {
 
 
 @pytest.fixture(params=ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
-def model(request, data_bin):
+def model(request, data_bin, layers_by):
     model, _ = tiny.build_model(data_bin, **request.param)
     for parameter in model.parameters():  # biases and norms start at 0 and 1, where mistakes do not show
         if parameter.dim() == 1:

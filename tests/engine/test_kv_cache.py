@@ -12,7 +12,8 @@ def block(n_rows, n, value):
 
 
 def write(cache, n, value):
-    where, mask = cache.plan(n, int(cache.lengths.max()))
+    where = cache.plan(n, int(cache.lengths.max()))
+    mask = cache.open(where)
     keys, values = cache.write(0, block(cache.n_rows, n, value))
     return where, mask, keys, values
 
@@ -39,7 +40,7 @@ def test_a_position_sees_the_committed_ones_and_its_own_block_up_to_itself():
 
 def test_a_single_position_of_a_single_row_needs_no_mask():
     cache = cache_of(1)
-    assert cache.plan(1, 0)[1] is None
+    assert cache.open(cache.plan(1, 0)) is None
 
 
 def test_rejected_positions_are_masked_then_overwritten():
@@ -53,7 +54,7 @@ def test_rejected_positions_are_masked_then_overwritten():
 
 def test_keys_and_values_do_not_mix():
     cache = cache_of(1)
-    cache.plan(1, 0)
+    cache.open(cache.plan(1, 0))
     keys, values = cache.write(0, torch.arange(12.0).view(1, 1, 12))
     assert keys.flatten().tolist() == [0, 1, 2, 3, 4, 5]
     assert values.flatten().tolist() == [6, 7, 8, 9, 10, 11]
@@ -61,7 +62,7 @@ def test_keys_and_values_do_not_mix():
 
 def test_selected_rows_keep_their_content_and_length():
     cache = cache_of(3)
-    cache.plan(2, 0)
+    cache.open(cache.plan(2, 0))
     cache.write(0, torch.arange(3.0)[:, None, None].expand(3, 2, 12))
     cache.commit(torch.tensor([1, 2, 2]))
     cache.select_rows(torch.tensor([2, 0]))
@@ -70,12 +71,24 @@ def test_selected_rows_keep_their_content_and_length():
     assert keys[:, 0, :, 0].tolist() == [[2, 2, 9], [0, 9, 0]]
 
 
+def test_compiled_code_gets_the_same_views_and_where_to_write():
+    cache = cache_of(2)
+    _, _, keys, values = write(cache, 3, 1)
+    own, store = cache.keys(0)
+    assert own.extent == 3 and own.lengths is cache.lengths and own.mask is None
+    assert own.key[:, :, :3].data_ptr() == keys.data_ptr() and own.key.stride() == keys.stride()
+    assert own.value.data_ptr() == values.data_ptr() and own.value.stride() == values.stride()
+    assert store.data_ptr() == own.key.data_ptr()
+
+
 def test_source_padding_is_masked_and_follows_its_rows():
     padding = torch.tensor([[False, False], [True, False]])
     cache = CrossCache([torch.arange(2.0)[:, None, None].expand(2, 2, 12)], heads=2, padding=padding)
     assert cache.mask.isfinite().squeeze().tolist() == [[True, True], [False, True]]
     cache.select_rows(torch.tensor([1]))
     keys, values = cache.read(0)
+    seen = cache.keys(0)
+    assert (seen.key is keys, seen.value is values, seen.mask is cache.mask, seen.extent) == (True, True, True, 2)
     assert keys.shape == values.shape == (1, 2, 2, 3)
     assert keys.unique().item() == 1
     assert cache.mask.isfinite().flatten().tolist() == [False, True]

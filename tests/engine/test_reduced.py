@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_specdec.engine.linear import PackedLinear, convert_all, read_linear
+from fairseq_specdec.engine.linear import convert_all, read_linear
+from fairseq_specdec.engine.native import NativeLinear
 from fairseq_specdec.engine.reduced import Bf16Linear, Int8Linear, converter
 from fairseq_specdec.engine.weights import read_decoder
 from tests import tiny
@@ -30,7 +31,7 @@ def test_an_output_of_zeros_does_not_divide_by_them():
 
 @pytest.mark.parametrize(
     ("dtype", "layers", "output"),
-    [(None, PackedLinear, PackedLinear), ("bf16", Bf16Linear, PackedLinear), ("int8", Int8Linear, Int8Linear)],
+    [(None, NativeLinear, NativeLinear), ("bf16", Bf16Linear, NativeLinear), ("int8", Int8Linear, Int8Linear)],
 )
 def test_every_map_of_a_decoder_is_converted_but_bfloat16_keeps_the_output(data_bin, dtype, layers, output):
     decoder = convert_all(read_decoder(tiny.build_model(data_bin)[0].decoder), converter(dtype))

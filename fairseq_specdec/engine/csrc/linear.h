@@ -1,0 +1,95 @@
+// Linear maps over weights that are laid out in panels of 16 outputs: [outputs / 16][inputs][16].
+//
+// Every output is one sum over the inputs in their order, whatever the number of rows and threads: a position gets the
+// same bits whether it is computed alone or in a block.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "vec.h"
+
+struct Linear {
+    const float* panels;
+    const float* bias;  // [outputs] or null
+    int64_t inputs, outputs;
+};
+
+enum Epilogue : int64_t { kStore, kRelu, kGelu, kAdd };  // what happens to the sums: kAdd adds them to what is there
+
+constexpr int kMaxRows = kAccumulators < 12 ? kAccumulators : 12;  // of a tile
+
+static inline float gelu(float x) { return 0.5f * x * (1.0f + std::erf(x * 0.70710678f)); }
+
+template <int kRows, int kPanels>
+static void tile(const Linear& w, const float* x, int64_t first_panel, float* sums) {
+    const float* panel = w.panels + first_panel * w.inputs * kLanes;
+    const int64_t next = w.inputs * kLanes;
+    Vec acc[kRows][kPanels] = {};
+    for (int64_t k = 0; k < w.inputs; ++k) {
+        Vec b[kPanels];
+        for (int p = 0; p < kPanels; ++p) b[p] = load(panel + p * next + k * kLanes);
+        for (int r = 0; r < kRows; ++r)
+            for (int p = 0; p < kPanels; ++p) acc[r][p] += x[r * w.inputs + k] * b[p];
+    }
+    std::memcpy(sums, acc, sizeof acc);
+}
+
+// sums [rows, panels * 16] with bias and epilogue -> out.
+static void finish(const Linear& w, const float* sums, int64_t rows, int64_t first, int64_t panels, float* out,
+                   int64_t stride, Epilogue epilogue) {
+    const int64_t begin = first * kLanes, width = std::min(panels * kLanes, w.outputs - begin);
+    for (int64_t r = 0; r < rows; ++r) {
+        const float* from = sums + r * panels * kLanes;
+        float* to = out + r * stride + begin;
+        for (int64_t j = 0; j < width; ++j) {
+            float v = from[j] + (w.bias ? w.bias[begin + j] : 0.0f);
+            if (epilogue == kRelu) v = v < 0.0f ? 0.0f : v;  // NaN stays
+            if (epilogue == kGelu) v = gelu(v);
+            to[j] = epilogue == kAdd ? to[j] + v : v;
+        }
+    }
+}
+
+typedef void (*Tile)(const Linear&, const float*, int64_t, float*);
+
+template <int kRows, int kPanels>
+constexpr Tile tile_or_null() {
+    if constexpr (kRows * kPanels <= kAccumulators) return tile<kRows, kPanels>;
+    return nullptr;
+}
+
+// Tiles by rows - 1 and by log2 of the panels.
+template <int... kRow>
+static const Tile* tiles_of(int rows, std::integer_sequence<int, kRow...>) {
+    static const Tile table[sizeof...(kRow)][4] = {{tile_or_null<kRow + 1, 1>(), tile_or_null<kRow + 1, 2>(),
+                                                    tile_or_null<kRow + 1, 4>(), tile_or_null<kRow + 1, 8>()}...};
+    return table[rows - 1];
+}
+
+// One thread's part of [rows, inputs] x -> [rows, outputs] out. stride: floats from one row of out to the next.
+static void linear(const Linear& w, const float* x, int64_t rows, float* out, int64_t stride, Epilogue epilogue,
+                   int thread, int threads) {
+    const int64_t n_panels = (w.outputs + kLanes - 1) / kLanes;
+    const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
+    const int64_t block = (rows + n_blocks - 1) / n_blocks;  // rows of a tile, the same in all but the last
+    int level = 3;  // as many panels at a time as registers hold, if that leaves work for every thread
+    const Tile* tiles = tiles_of(block, std::make_integer_sequence<int, kMaxRows>());
+    while (level > 0 && (!tiles[level] || (n_panels >> level) * n_blocks < threads)) --level;
+    const int64_t n_groups = (n_panels + (1 << level) - 1) >> level, n_tasks = n_groups * n_blocks;
+    const int64_t end = n_tasks * (thread + 1) / threads;
+    alignas(64) float sums[kAccumulators * kLanes];
+    for (int64_t task = n_tasks * thread / threads; task < end; ++task) {
+        const int64_t row = task % n_blocks * block, n_rows = std::min(block, rows - row);
+        if (n_rows <= 0) continue;
+        const Tile* of_rows = tiles_of(n_rows, std::make_integer_sequence<int, kMaxRows>());
+        int64_t panel = (task / n_blocks) << level;
+        const int64_t last = std::min(n_panels, panel + (1 << level));
+        for (int l = level; panel < last; --l)  // the last group may have fewer
+            for (; last - panel >= 1 << l; panel += 1 << l) {
+                of_rows[l](w, x + row * w.inputs, panel, sums);
+                finish(w, sums, n_rows, panel, 1 << l, out + row * stride, stride, epilogue);
+            }
+    }
+}

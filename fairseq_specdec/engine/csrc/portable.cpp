@@ -1,0 +1,2 @@
+// Built for whatever the compiler assumes; see setup.py.
+#include "exports.h"

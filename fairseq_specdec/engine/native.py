@@ -1,0 +1,227 @@
+"""Layers on a CPU by our own compiled code: one call a layer, where torch takes about twenty.
+
+At a handful of positions most of a pass is the cost of calling operations; here one team of threads goes through all
+of a layer. Sums are taken in one order whatever the number of positions, rows and threads, so a position gets the same
+bits alone and in a block.
+
+The code (``csrc/``) is compiled when the package is installed, once for each instruction set. It is used for float32 on
+a CPU and for the usual layers; everything else, and an installation without a compiler, runs on torch (`layers.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fairseq_specdec.engine.linear import Linear
+
+if TYPE_CHECKING:
+    from fairseq_specdec.engine.weights import EncoderLayerWeights
+
+LANES = 16  # outputs of a panel
+DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
+INTERFACE = 1  # of csrc/exports.h: a library of another one was built from other sources
+_EPILOGUES = {"relu": 1, "gelu": 2}  # names of activation functions, and what csrc/linear.h calls them
+_MAPS = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
+_NORMS = ("self_norm", "cross_norm", "ffn_norm")
+
+
+class _CLinear(ctypes.Structure):
+    _fields_ = [
+        ("panels", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("inputs", ctypes.c_int64),
+        ("outputs", ctypes.c_int64),
+    ]
+
+
+class _CNorm(ctypes.Structure):
+    _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("eps", ctypes.c_double)]
+
+
+class _CLayer(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("channels", "heads", "pre_norm", "activation")),
+        *((name, _CLinear) for name in _MAPS),
+        *((name, _CNorm) for name in _NORMS),
+    ]
+
+
+class _CCache(ctypes.Structure):
+    _fields_ = [("store", ctypes.c_void_p), ("capacity", ctypes.c_int64)]
+
+
+class _CKeys(ctypes.Structure):
+    _fields_ = [
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("row_stride", "head_stride", "stride", "extent")),
+        ("lengths", ctypes.c_void_p),
+        ("ahead", ctypes.c_int64),
+        ("mask", ctypes.c_void_p),
+    ]
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled library for this processor; None where there is none.
+
+    It has no OpenMP runtime of its own: it takes the one that torch has loaded, and with it torch's threads.
+    """
+    if os.environ.get(DISABLE) == "1":
+        return None
+    return next(filter(None, map(load, instruction_sets())), None)
+
+
+def instruction_sets() -> list[str]:
+    """Return the names of the libraries that this processor can run, best first."""
+    known = {"AVX512": ["avx512", "avx2"], "AVX2": ["avx2"]}
+    return [*known.get(torch.backends.cpu.get_cpu_capability(), []), "portable"]
+
+
+def load(name: str) -> ctypes.CDLL | None:
+    """Load the library for an instruction set; None where it is missing, does not load or has another interface."""
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    for path in sorted(Path(__file__).parent.glob(f"_native_{name}.*so")):
+        try:
+            lib = ctypes.CDLL(str(path))
+        except OSError:  # built for another machine, or torch has no OpenMP
+            continue
+        if lib.specdec_interface() != INTERFACE:
+            continue
+        lib.instruction_set = name
+        lib.specdec_scratch.argtypes, lib.specdec_scratch.restype = [pointer, integer], integer
+        lib.specdec_linear.argtypes, lib.specdec_linear.restype = [pointer, pointer, integer, pointer, integer], None
+        lib.specdec_layer.argtypes = [pointer, pointer, integer, integer, *[pointer] * 4, integer]
+        lib.specdec_layer.restype = None
+        return lib
+    return None
+
+
+class NativeLinear:
+    """A linear map whose weight is laid out in panels of 16 outputs.
+
+    Args:
+        linear: float32, on the CPU.
+    """
+
+    def __init__(self, linear: Linear) -> None:
+        self.weight, bias = linear
+        self.bias = None if bias is None else bias.contiguous()
+        n_outputs, n_inputs = self.weight.shape
+        padded = F.pad(self.weight, (0, 0, 0, -n_outputs % LANES))
+        self._panels = padded.view(-1, LANES, n_inputs).transpose(1, 2).contiguous()  # [outputs / 16, inputs, 16]
+        self.struct = _CLinear(_address(self._panels), _address(self.bias), n_inputs, n_outputs)
+        self._self = ctypes.addressof(self.struct)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        x = x.contiguous()
+        out = x.new_empty(*x.shape[:-1], self.struct.outputs)
+        rows = x.numel() // self.struct.inputs
+        library().specdec_linear(self._self, x.data_ptr(), rows, out.data_ptr(), torch.get_num_threads())
+        return out
+
+
+class Keys(NamedTuple):
+    """Keys and values that queries look at, and how far.
+
+    Args:
+        extent: positions that there are.
+        key: [B, H, >= extent, D] float32, a view; None for those that the pass itself makes.
+        value: the same, with the same strides.
+        lengths: [B] int64, positions that every query sees, or None: all that there are.
+        ahead: how many more it sees behind those; 0: up to itself.
+        mask: [B, ..., extent], 0 or -inf, or None.
+    """
+
+    extent: int
+    key: Tensor | None = None
+    value: Tensor | None = None
+    lengths: Tensor | None = None
+    ahead: int = 0
+    mask: Tensor | None = None
+
+    def as_struct(self) -> _CKeys:
+        """Return it as the library takes it; valid while the tensors live."""
+        strides = (0, 0, 0) if self.key is None else self.key.stride()[:3]
+        pointers = [_address(tensor) for tensor in (self.key, self.value, self.lengths, self.mask)]
+        return _CKeys(*pointers[:2], *strides, self.extent, pointers[2], self.ahead, pointers[3])
+
+
+class NativeLayer:
+    """One encoder or decoder layer.
+
+    Args:
+        weights: an encoder or decoder layer's for which `can_run` holds.
+    """
+
+    def __init__(self, weights: EncoderLayerWeights) -> None:
+        self._weights = weights  # keeps the memory that the struct points to
+        maps = {name: getattr(weights, name, None) for name in _MAPS}
+        norms = {name: getattr(weights, name, None) for name in _NORMS}
+        self._struct = _CLayer(
+            channels=weights.self_qkv.struct.inputs,
+            heads=weights.heads,
+            pre_norm=weights.pre_norm,
+            activation=_EPILOGUES[weights.activation.__name__],
+            **{name: one.struct for name, one in maps.items() if one is not None},
+            **{name: _CNorm(_address(n.weight), _address(n.bias), n.eps) for name, n in norms.items() if n is not None},
+        )
+        self._self = ctypes.addressof(self._struct)
+
+    @staticmethod
+    def can_run(weights: EncoderLayerWeights) -> bool:
+        """Say whether the library has all that this layer does."""
+        maps = (getattr(weights, name, None) for name in _MAPS)
+        unusual = (weights.attention_norm, weights.hidden_norm, weights.residual_scale)
+        return (
+            all(one is None or isinstance(one, NativeLinear) for one in maps)
+            and all(part is None for part in unusual)
+            and getattr(weights.activation, "__name__", "") in _EPILOGUES
+        )
+
+    def __call__(self, x: Tensor, own: Keys, source: Keys | None = None, store: Tensor | None = None) -> Tensor:
+        """Apply the layer.
+
+        Args:
+            x: [B, N, C] float32, contiguous; changed in place.
+            own: what self-attention looks at.
+            source: what cross-attention looks at, in a decoder layer.
+            store: [B * T, 2C], where the keys and values of the pass are to be written behind each row's length.
+
+        Returns:
+            x.
+        """
+        lib, (n_rows, width, _) = library(), x.shape
+        scratch = x.new_empty(lib.specdec_scratch(self._self, n_rows * width))
+        cache = _CCache(_address(store), 0 if store is None else store.size(0) // n_rows)
+        lib.specdec_layer(
+            self._self,
+            x.data_ptr(),
+            n_rows,
+            width,
+            scratch.data_ptr(),
+            ctypes.byref(cache),
+            ctypes.byref(own.as_struct()),
+            None if source is None else ctypes.byref(source.as_struct()),
+            torch.get_num_threads(),
+        )
+        return x
+
+
+def native_layers(layers: Sequence[EncoderLayerWeights]) -> list[NativeLayer] | None:
+    """Return the layers as the library runs them; None unless it can run every one."""
+    return [NativeLayer(layer) for layer in layers] if all(map(NativeLayer.can_run, layers)) else None
+
+
+def _address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
