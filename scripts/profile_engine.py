@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from fairseq.models.transformer import TransformerModel, base_architecture
 from tqdm import tqdm
 
 import fairseq_specdec  # noqa: F401 (repairs what fairseq breaks)
+from fairseq_specdec.engine import native
 from fairseq_specdec.engine.encoder import EncoderOutput, FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
@@ -39,7 +42,7 @@ SIZES = {  # width, feed-forward width, heads, layers of encoder and decoder, sy
     "Transformer-base, 32,000 symbols": (512, 2048, 8, 6, 32000),
 }
 WIDTHS = (1, 2, 5, 9, 17, 26, 33)
-DTYPES = {"float32": None, "bf16": "bf16", "int8": "int8"}
+ROWS = {"float32": None, "float32 by torch": None, "bf16": "bf16", "int8": "int8"}  # and the engine's dtype
 SOURCE, COMMITTED, REPEATS = 28, 30, 15
 
 
@@ -80,6 +83,17 @@ def build(width: int, ffn: int, heads: int, layers: int, symbols: int) -> Transf
     base_architecture(args)
     task = Namespace(source_dictionary=dictionary, target_dictionary=dictionary)
     return TransformerModel.build_model(args, task).eval()
+
+
+@contextmanager
+def by_torch(name: str) -> Iterator[None]:
+    """Leave the compiled layers out while a row of that name is measured."""
+    native.library.cache_clear()
+    if name.endswith("by torch"):
+        os.environ[native.DISABLE] = "1"
+    yield
+    os.environ.pop(native.DISABLE, None)
+    native.library.cache_clear()
 
 
 @torch.no_grad()
@@ -129,10 +143,13 @@ def measure() -> dict[str, Any]:
     """Measure everything."""
     rates = machine()
     results: dict[str, Any] = {"rates": rates, "sizes": {}}
-    with tqdm(total=len(SIZES) * (len(DTYPES) + 1) * len(WIDTHS), desc="passes", disable=None) as bar:
+    with tqdm(total=len(SIZES) * (len(ROWS) + 1) * len(WIDTHS), desc="passes", disable=None) as bar:
         for name, (width, ffn, heads, layers, symbols) in SIZES.items():
             model = build(width, ffn, heads, layers, symbols)
-            passes = {dtype: pass_seconds(model, value, bar.update) for dtype, value in DTYPES.items()}
+            passes = {}
+            for row, engine_dtype in ROWS.items():
+                with by_torch(row):
+                    passes[row] = pass_seconds(model, engine_dtype, bar.update)
             results["sizes"][name] = {
                 "pass_seconds": passes,
                 "floor_seconds": floors(model, rates),

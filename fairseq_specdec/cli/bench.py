@@ -33,6 +33,7 @@ from fairseq_specdec.bench.report import check_file, check_plot, notes, plot, ta
 from fairseq_specdec.bench.systems import EVERY_DRAFTER
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS
+from fairseq_specdec.engine.native import layers_by
 from fairseq_specdec.evaluation.metrics import METRICS
 
 TASK = "translation_specdec"  # its options are taken, too: --drafter-path ...
@@ -166,6 +167,7 @@ def _measure_size(
 def _environment(args: Namespace, loaded: Loaded) -> dict[str, Any]:
     """Describe what was measured and where."""
     versions = {"python": platform.python_version(), "torch": torch.__version__, "fairseq": fairseq.__version__}
+    versions["layers"] = layers_by() if loaded.device == "cpu" else "torch"
     for package in ("fairseq-specdec", "ctranslate2", "sacrebleu"):
         try:
             versions[package] = metadata.version(package)

@@ -81,6 +81,12 @@ def library() -> ctypes.CDLL | None:
     return next(filter(None, map(load, instruction_sets())), None)
 
 
+def layers_by() -> str:
+    """Say what runs the layers of a float32 model on this CPU: the library's instruction set, or "torch"."""
+    lib = library()
+    return "torch" if lib is None else lib.instruction_set
+
+
 def instruction_sets() -> list[str]:
     """Return the names of the libraries that this processor can run, best first."""
     known = {"AVX512": ["avx512", "avx2"], "AVX2": ["avx2"]}

@@ -34,9 +34,10 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def origin(results: dict[str, Any], path: Path) -> str:
     """Say where the numbers of a results file come from: its ``command`` made them."""
     versions = results["versions"]
+    layers = f", {versions['layers']} layers" if "layers" in versions else ""
     return (
         f"Measured {results['date']} by `{results['command']}` on {results['device_name']}, "
-        f"{results['threads']} threads, {results['dtype']}, torch {versions['torch']}, Python {versions['python']}; "
+        f"{results['threads']} threads, {results['dtype']}{layers}, torch {versions['torch']}, Python {versions['python']}; "
         f"from `{path}`."
     )
 

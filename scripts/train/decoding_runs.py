@@ -23,6 +23,7 @@ from fairseq_cli import generate as fairseq_generate
 
 import fairseq_specdec
 from fairseq_specdec.bench.device import name_of
+from fairseq_specdec.engine.native import layers_by
 from fairseq_specdec.evaluation.generate_log import GenerateLog, read_generate_log
 
 STOCK = ("--task", "translation", "--beam", "1")
@@ -136,5 +137,6 @@ def environment() -> dict[str, Any]:
             "torch": torch.__version__,
             "sacrebleu": sacrebleu.__version__,
             "fairseq_specdec": fairseq_specdec.__version__,
+            "layers": layers_by(),
         },
     }

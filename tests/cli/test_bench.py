@@ -39,7 +39,7 @@ def test_rows_are_those_of_the_contract(bench, data_bin, tmp_path):
     found = json.loads(path.read_text("utf-8"))
     assert status == 0
     assert (found["device"], found["dtype"], found["threads"]) == ("cpu", "float32", 1)
-    assert {"python", "torch", "fairseq", "fairseq-specdec"} <= set(found["versions"])
+    assert {"python", "torch", "fairseq", "fairseq-specdec", "layers"} <= set(found["versions"])
     assert (found["missing"], found["metric"]) == ([], "bleu")
     rows = {(row["system"], row["batch_size"]): row for row in found["rows"]}
     assert list(rows) == [(name, size) for size in (1, 4) for name in names]

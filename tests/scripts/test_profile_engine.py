@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_specdec.engine import native
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 import profile_engine  # noqa: E402
@@ -38,8 +40,9 @@ def test_it_writes_numbers_and_tables(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["profile_engine", "--out", str(out), "--page", str(tmp_path / "page.md")])
     profile_engine.main()
     size = json.loads(out.read_text())["sizes"]["small"]
-    assert set(size["pass_seconds"]) == {"float32", "bf16", "int8"}
+    assert set(size["pass_seconds"]) == {"float32", "float32 by torch", "bf16", "int8"}
     assert all(seconds > 0 for passes in size["pass_seconds"].values() for seconds in passes.values())
     page = (tmp_path / "page.md").read_text()
     assert f"{1000 * size['pass_seconds']['int8']['33']:.2f} |" in page
+    assert native.library() is not None, "the row without compiled layers has left them off"
     assert "Measured" in page and "out.json" in page
