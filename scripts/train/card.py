@@ -37,8 +37,8 @@ def origin(results: dict[str, Any], path: Path) -> str:
     layers = f", {versions['layers']} layers" if "layers" in versions else ""
     return (
         f"Measured {results['date']} by `{results['command']}` on {results['device_name']}, "
-        f"{results['threads']} threads, {results['dtype']}{layers}, torch {versions['torch']}, Python {versions['python']}; "
-        f"from `{path}`."
+        f"{results['threads']} threads, {results['dtype']}{layers}, torch {versions['torch']}, "
+        f"Python {versions['python']}; from `{path}`."
     )
 
 
