@@ -207,6 +207,7 @@ class NativeLayer:
         Returns:
             x.
         """
+        assert x.is_contiguous() and x.dtype == torch.float32
         lib, (n_rows, width, _) = library(), x.shape
         scratch = x.new_empty(lib.specdec_scratch(self._self, n_rows * width))
         cache = _CCache(_address(store), 0 if store is None else store.size(0) // n_rows)

@@ -1,6 +1,9 @@
 """The compiled layers, of every instruction set that this machine runs, against torch's."""
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -61,6 +64,20 @@ def test_an_output_has_the_same_bits_alone_in_a_block_and_with_more_threads(libr
         threads(n)
         assert ours(x).equal(alone)
         assert ours(x[:5]).equal(alone[:5])
+
+
+def test_a_team_smaller_than_asked_for_does_all_of_the_work():
+    script = """
+import torch
+import fairseq_specdec
+from fairseq_specdec.engine.linear import Linear
+from fairseq_specdec.engine.native import NativeLinear
+torch.set_num_threads(3)
+linear, x = Linear(torch.randn(100, 8), None), torch.randn(5, 8)
+torch.testing.assert_close(NativeLinear(linear)(x), torch.nn.functional.linear(x, *linear))
+"""
+    environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
 
 
 def test_what_is_not_a_number_stays_visible(library):

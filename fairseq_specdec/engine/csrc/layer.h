@@ -47,16 +47,18 @@ static void norm(const Norm& w, const float* x, float* y, int64_t channels) {
 // Work of one pass through a layer, shared by a team: every thread calls the same methods in the same order.
 class Pass {
   public:
-    Pass(const Layer& layer, float* x, int64_t rows, int64_t width, float* scratch, int64_t threads)
+    Pass(const Layer& layer, float* x, int64_t rows, int64_t width, float* scratch)
         : w(layer), x(x), rows(rows), width(width), positions(rows * width), normed(scratch),
-          heads_out(normed + positions * w.channels), wide(heads_out + positions * w.channels), threads(threads) {}
+          heads_out(normed + positions * w.channels), wide(heads_out + positions * w.channels) {}
 
-    void run(const Cache& cache, Keys self, const Keys* source, int thread) {
+    // Every thread of the current team calls it once.
+    void run(const Cache& cache, Keys self, const Keys* source) {
+        const Worker worker{omp_get_thread_num(), omp_get_num_threads()};
         const int64_t C = w.channels;
-        const float* in = before(w.self_norm, thread);
-        apply(w.self_qkv, in, wide, 3 * C, kStore, thread);
+        const float* in = before(w.self_norm, worker);
+        apply(w.self_qkv, in, wide, 3 * C, kStore, worker);
         if (cache.store) {
-            keep(cache, self.lengths, thread);
+            keep(cache, self.lengths, worker);
         } else {
             self.keys = wide + C;
             self.values = wide + 2 * C;
@@ -64,20 +66,20 @@ class Pass {
             self.head_stride = C / w.heads;
             self.stride = 3 * C;
         }
-        attention(wide, 3 * C, self, thread);
-        apply(w.self_out, heads_out, x, C, kAdd, thread);
-        after(w.self_norm, thread);
+        attention(wide, 3 * C, self, worker);
+        apply(w.self_out, heads_out, x, C, kAdd, worker);
+        after(w.self_norm, worker);
         if (source) {
-            in = before(w.cross_norm, thread);
-            apply(w.cross_q, in, wide, C, kStore, thread);
-            attention(wide, C, *source, thread);
-            apply(w.cross_out, heads_out, x, C, kAdd, thread);
-            after(w.cross_norm, thread);
+            in = before(w.cross_norm, worker);
+            apply(w.cross_q, in, wide, C, kStore, worker);
+            attention(wide, C, *source, worker);
+            apply(w.cross_out, heads_out, x, C, kAdd, worker);
+            after(w.cross_norm, worker);
         }
-        in = before(w.ffn_norm, thread);
-        apply(w.fc1, in, wide, w.fc1.outputs, static_cast<Epilogue>(w.activation), thread);
-        apply(w.fc2, wide, x, C, kAdd, thread);
-        after(w.ffn_norm, thread);
+        in = before(w.ffn_norm, worker);
+        apply(w.fc1, in, wide, w.fc1.outputs, static_cast<Epilogue>(w.activation), worker);
+        apply(w.fc2, wide, x, C, kAdd, worker);
+        after(w.ffn_norm, worker);
     }
 
   private:
@@ -85,40 +87,35 @@ class Pass {
     float* x;  // [rows, width, C]
     const int64_t rows, width, positions;
     float *normed, *heads_out, *wide;  // [positions, C], the same, [positions, max(3C, F)]
-    const int64_t threads;
 
-    int64_t begin(int64_t n, int thread) const { return n * thread / threads; }
-
-    void wait() const {
-        if (threads > 1) {
+    static void wait() {
 #pragma omp barrier
-        }
     }
 
-    void normalize(const Norm& n, float* y, int thread) {
-        for (int64_t p = begin(positions, thread); p < begin(positions, thread + 1); ++p)
+    void normalize(const Norm& n, float* y, const Worker& worker) {
+        for (int64_t p = worker.begin(positions), end = worker.end(positions); p < end; ++p)
             norm(n, x + p * w.channels, y + p * w.channels, w.channels);
         wait();
     }
 
-    const float* before(const Norm& n, int thread) {
+    const float* before(const Norm& n, const Worker& worker) {
         if (!w.pre_norm) return x;
-        normalize(n, normed, thread);
+        normalize(n, normed, worker);
         return normed;
     }
 
-    void after(const Norm& n, int thread) {
-        if (!w.pre_norm) normalize(n, x, thread);
+    void after(const Norm& n, const Worker& worker) {
+        if (!w.pre_norm) normalize(n, x, worker);
     }
 
-    void apply(const Linear& map, const float* in, float* out, int64_t stride, Epilogue epilogue, int thread) {
-        linear(map, in, positions, out, stride, epilogue, thread, threads);
+    void apply(const Linear& map, const float* in, float* out, int64_t stride, Epilogue epilogue, const Worker& worker) {
+        linear(map, in, positions, out, stride, epilogue, worker);
         wait();
     }
 
-    void keep(const Cache& cache, const int64_t* lengths, int thread) {
+    void keep(const Cache& cache, const int64_t* lengths, const Worker& worker) {
         const int64_t C = w.channels;
-        for (int64_t p = begin(positions, thread); p < begin(positions, thread + 1); ++p) {
+        for (int64_t p = worker.begin(positions), end = worker.end(positions); p < end; ++p) {
             const int64_t row = p / width, where = lengths[row] + p % width;
             if (where < cache.capacity)
                 std::memcpy(cache.store + (row * cache.capacity + where) * 2 * C, wide + p * 3 * C + C,
@@ -127,12 +124,12 @@ class Pass {
         wait();
     }
 
-    void attention(const float* queries, int64_t stride, const Keys& keys, int thread) {
+    void attention(const float* queries, int64_t stride, const Keys& keys, const Worker& worker) {
         const int64_t C = w.channels, D = C / w.heads, n = positions * w.heads;
         const float scale = 1.0 / std::sqrt(static_cast<double>(D));
         thread_local std::vector<float> scores;
         scores.resize(keys.extent + kLanes);
-        for (int64_t i = begin(n, thread); i < begin(n, thread + 1); ++i) {
+        for (int64_t i = worker.begin(n), end = worker.end(n); i < end; ++i) {
             const int64_t row = i / (w.heads * width), head = i / width % w.heads, index = i % width;
             const int64_t p = row * width + index;
             attend(queries + p * stride + head * D, keys, row, head, index, D, scale, scores.data(),

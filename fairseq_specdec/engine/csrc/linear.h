@@ -10,6 +10,13 @@
 
 #include "vec.h"
 
+// One thread of a team, and its share of n pieces of work.
+struct Worker {
+    const int64_t index, team;
+    int64_t begin(int64_t n) const { return n * index / team; }
+    int64_t end(int64_t n) const { return n * (index + 1) / team; }
+};
+
 struct Linear {
     const float* panels;
     const float* bias;  // [outputs] or null
@@ -70,17 +77,17 @@ static const Tile* tiles_of(int rows, std::integer_sequence<int, kRow...>) {
 
 // One thread's part of [rows, inputs] x -> [rows, outputs] out. stride: floats from one row of out to the next.
 static void linear(const Linear& w, const float* x, int64_t rows, float* out, int64_t stride, Epilogue epilogue,
-                   int thread, int threads) {
+                   const Worker& worker) {
     const int64_t n_panels = (w.outputs + kLanes - 1) / kLanes;
     const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
     const int64_t block = (rows + n_blocks - 1) / n_blocks;  // rows of a tile, the same in all but the last
     int level = 3;  // as many panels at a time as registers hold, if that leaves work for every thread
     const Tile* tiles = tiles_of(block, std::make_integer_sequence<int, kMaxRows>());
-    while (level > 0 && (!tiles[level] || (n_panels >> level) * n_blocks < threads)) --level;
+    while (level > 0 && (!tiles[level] || (n_panels >> level) * n_blocks < worker.team)) --level;
     const int64_t n_groups = (n_panels + (1 << level) - 1) >> level, n_tasks = n_groups * n_blocks;
-    const int64_t end = n_tasks * (thread + 1) / threads;
+    const int64_t end = worker.end(n_tasks);
     alignas(64) float sums[kAccumulators * kLanes];
-    for (int64_t task = n_tasks * thread / threads; task < end; ++task) {
+    for (int64_t task = worker.begin(n_tasks); task < end; ++task) {
         const int64_t row = task % n_blocks * block, n_rows = std::min(block, rows - row);
         if (n_rows <= 0) continue;
         const Tile* of_rows = tiles_of(n_rows, std::make_integer_sequence<int, kMaxRows>());
