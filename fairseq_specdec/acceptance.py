@@ -56,5 +56,5 @@ def accept_rule(beta: int, tau: float) -> AcceptRule:
 
 def _verdict(ok: Tensor, best: Tensor) -> Verdict:
     """Cut at the first draft token that is not ok. ok: [B, K] bool; best: [B, K + 1] int64."""
-    bifurcation = ok.long().cumprod(dim=1).sum(dim=1)  # [B], first rejected position, K if none
+    bifurcation = ok.cumprod(dim=1).sum(dim=1)  # [B], first rejected position, K if none
     return Verdict(bifurcation, best.gather(1, bifurcation[:, None]).squeeze(1))

@@ -80,32 +80,33 @@ class Verdict:
     next_token: Tensor
 
 
-@dataclass
 class Tally:
-    """Counts over the rounds of a run; tensors, so that counting needs no host read.
+    """Counts over the rounds of a batch. A round only hands its tensors in: they are counted when somebody asks.
 
     Args:
-        kept: [K + 2] int64, how many rounds of unfinished rows kept 0, 1, ..., K + 1 tokens (index 0 stays 0).
-        drafted: [] int64, draft tokens proposed.
-        accepted: [] int64, draft tokens that became output.
+        block_size: K.
     """
 
-    kept: Tensor
-    drafted: Tensor
-    accepted: Tensor
+    def __init__(self, block_size: int) -> None:
+        self._bins = block_size + 2
+        self._rounds: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    @classmethod
-    def zeros(cls, block_size: int, device: torch.device | str = "cpu") -> Tally:
-        """Start counting at nothing."""
-        kept = torch.zeros(block_size + 2, dtype=torch.int64, device=device)
-        return cls(kept, kept.new_zeros(()), kept.new_zeros(()))
+    def add_round(self, kept: Tensor, draft: DraftBlock, verdict: Verdict) -> None:
+        """Hand a round in. kept: [B] int64, 0 for the rows that had ended before."""
+        self._rounds.append((kept, draft.lengths, verdict.n_accepted))
 
-    def add_round(self, active: Tensor, kept: Tensor, draft: DraftBlock, verdict: Verdict) -> None:
-        """Count one round of the rows where ``active`` [B] bool holds. kept: [B] int64."""
-        bins = torch.arange(self.kept.numel(), device=kept.device)
-        self.kept += (kept[:, None].eq(bins) & active[:, None]).sum(0)
-        self.drafted += (draft.lengths * active).sum()
-        self.accepted += torch.minimum(verdict.n_accepted, kept).sum()
+    def counts(self) -> tuple[list[int], int, int]:
+        """Count. Reads the host.
+
+        Returns:
+            how many rounds of unfinished rows kept 0, 1, ..., K + 1 tokens (none keeps 0); draft tokens proposed in
+            them; draft tokens that became output.
+        """
+        if not self._rounds:
+            return [0] * self._bins, 0, 0
+        kept, drafted, accepted = (torch.cat(each) for each in zip(*self._rounds, strict=True))
+        histogram = torch.bincount(kept, minlength=self._bins).tolist()
+        return [0, *histogram[1:]], int((drafted * (kept > 0)).sum()), int(accepted.minimum(kept).sum())
 
 
 class DecodeState:
@@ -135,7 +136,7 @@ class DecodeState:
         self.scores = torch.zeros(n_rows, capacity, dtype=torch.float32, device=first.device)
         self.lengths = torch.ones_like(first)
         self.finished = torch.zeros_like(first, dtype=torch.bool)
-        self.tally = Tally.zeros(block_size, first.device)
+        self.tally = Tally(block_size)
         self.max_length = self._min_length = 1
         self._n_finished = 0
         self._rows = torch.arange(n_rows, device=first.device)
@@ -204,14 +205,16 @@ class DecodeState:
         width = draft.tokens.size(1)
         columns = torch.arange(width + 1, device=self.tokens.device)
         next_token = verdict.next_token[:, None]  # [B, 1]
-        new = torch.cat([draft.tokens, next_token], dim=1)  # [B, K + 1]
-        new = torch.where(columns < verdict.n_accepted[:, None], new, next_token)
-        is_eos = new.eq(self.limits.eos)
-        until_eos = torch.where(is_eos, columns, width + 1).amin(1) + 1  # [B]
+        new = next_token
+        if width > 0:
+            new = torch.cat([draft.tokens, next_token], dim=1)  # [B, K + 1]
+            new = torch.where(columns < verdict.n_accepted[:, None], new, next_token)
+        until_eos = torch.where(new.eq(self.limits.eos), columns + 1, width + 2).amin(1)  # [B]
         room = self.limits.max_len + 2 - self.lengths  # an eos is forced in time, unless all scores are NaN
-        kept = torch.minimum(torch.minimum(verdict.n_accepted + 1, until_eos), room).masked_fill(self.finished, 0)
-        ended = (until_eos <= kept) | (room <= kept)
-        self.tally.add_round(~self.finished, kept, draft, verdict)
+        end = torch.minimum(until_eos, room)
+        kept = torch.minimum(verdict.n_accepted + 1, end).masked_fill(self.finished, 0)
+        ended = end <= kept
+        self.tally.add_round(kept, draft, verdict)
         where = self.lengths[:, None] + columns  # [B, K + 1]; in a finished row this is past its length
         self.tokens.scatter_(1, where, new)
         self.scores.scatter_(1, where, lprobs.gather(-1, new[..., None]).squeeze(-1))

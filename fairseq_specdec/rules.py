@@ -62,14 +62,13 @@ def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, span: tuple[int, in
     lprobs[..., limits.pad] = -math.inf
     if limits.unk_penalty:
         lprobs[..., limits.unk] -= limits.unk_penalty
-    past_end = steps >= limits.max_len  # [B, N]
     if highest >= limits.max_len:
-        _only(lprobs, torch.full_like(steps, limits.eos), past_end)
+        _only(lprobs, torch.full_like(steps, limits.eos), steps >= limits.max_len)
     has_prefix = limits.prefix is not None and lowest < limits.prefix.size(1)
     if has_prefix or lowest < limits.min_len:
         may_end = steps >= limits.min_len
         if has_prefix:
-            may_end |= _force_prefix(lprobs, steps, past_end, limits)
+            may_end |= _force_prefix(lprobs, steps, limits)
         lprobs[..., limits.eos].masked_fill_(~may_end, -math.inf)
     if limits.source_lengths is not None:
         lengths = limits.source_lengths[:, None]  # [B, 1]
@@ -83,13 +82,13 @@ def _drop_nan(lprobs: Tensor) -> None:
         lprobs.nan_to_num_(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 
-def _force_prefix(lprobs: Tensor, steps: Tensor, past_end: Tensor, limits: Limits) -> Tensor:
+def _force_prefix(lprobs: Tensor, steps: Tensor, limits: Limits) -> Tensor:
     """Leave only the forced token where there is one; return where the prefix rules, [B, N] bool.
 
     Where the prefix rules fairseq does not apply the minimum length, also in rows whose prefix has ended (pad).
     """
     width = limits.prefix.size(1)
-    inside = (steps < width) & ~past_end
+    inside = steps < min(width, limits.max_len)
     forced = limits.prefix.gather(1, steps.clamp(max=width - 1))  # [B, N]
     _only(lprobs, forced, inside & forced.ne(limits.pad))
     return inside

@@ -45,14 +45,14 @@ class SpecStats:
 
     def add(self, tally: Tally, sentences: int) -> None:
         """Count a decoded batch."""
-        kept = tally.kept.tolist()
+        kept, drafted, accepted = tally.counts()
         if not self.histogram:
             self.histogram = [0] * (len(kept) - 1)
         self.histogram = [a + b for a, b in zip(self.histogram, kept[1:], strict=True)]
         self.sentences += sentences
         self.tokens += sum(n * count for n, count in enumerate(kept))
-        self.drafted += int(tally.drafted)
-        self.accepted += int(tally.accepted)
+        self.drafted += drafted
+        self.accepted += accepted
 
     @property
     def rounds(self) -> int:

@@ -234,4 +234,4 @@ def simulate(
     state = SpecDecoder(verifier, recorder, accept_exact).decode(source, [], limits, first)
     tokens, _, lengths = state.result()
     assert [row[1:n].tolist() for row, n in zip(tokens, lengths.tolist(), strict=True)] == outputs
-    return Simulation(int(state.tally.kept.sum()), [words.decode(draft) for draft in recorder.drafts])
+    return Simulation(sum(state.tally.counts()[0]), [words.decode(draft) for draft in recorder.drafts])

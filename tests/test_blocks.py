@@ -104,7 +104,7 @@ def test_blocks_of_different_widths_follow_each_other():
     assert commit(state, [[]], [0], [9]) == [1]
     assert commit(state, [[4]], [1], [5]) == [2]
     assert outputs(state) == [[4, 5, 8, 9, 4, 5]]
-    assert state.tally.kept.tolist() == [0, 1, 1, 1, 0, 0]
+    assert state.tally.counts()[0] == [0, 1, 1, 1, 0, 0]
 
 
 def test_scores_follow_their_tokens():
@@ -125,6 +125,5 @@ def test_the_tally_counts_rounds_drafts_and_accepted_tokens_of_open_rows():
     state = state_of(2)
     commit(state, [[4, 5, 6], [4, EOS, 6]], [1, 3], [7, 7])
     commit(state, [[4, 5, 6]] * 2, [3, 3], [7, 7])
-    assert state.tally.kept.tolist() == [0, 0, 2, 0, 1]
-    assert state.tally.drafted.item() == 9
-    assert state.tally.accepted.item() == 1 + 2 + 3
+    assert state.tally.counts() == ([0, 0, 2, 0, 1], 9, 1 + 2 + 3)
+    assert state_of(2).tally.counts() == ([0] * 5, 0, 0)
