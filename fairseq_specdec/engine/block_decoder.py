@@ -11,10 +11,12 @@ from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
-from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
+from fairseq_specdec.engine.linear import LinearMap, convert_all, read_linear
 from fairseq_specdec.engine.native import Keys, native_layers
 from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
+
+COPY_AHEAD = 32  # positions
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,15 @@ class BlockDecoderWeights:
     """
 
     base: DecoderWeights
-    copy_query: Linear | None
+    copy_query: LinearMap | None
     mask: int
 
 
 def read_block_decoder(decoder: Any, engine_dtype: str | None = None) -> BlockDecoderWeights:
     """Read the decoder module of a Spec-Drafter; engine_dtype: see `converter`."""
-    base = convert_all(read_decoder(decoder), converter(engine_dtype))
-    return BlockDecoderWeights(base, read_linear(decoder.copy_attn), decoder.mask_idx)
+    convert, copy_query = converter(engine_dtype), read_linear(decoder.copy_attn)
+    base = convert_all(read_decoder(decoder), convert)
+    return BlockDecoderWeights(base, copy_query and convert("copy_query", copy_query), decoder.mask_idx)
 
 
 class BlockDecoder:
@@ -51,6 +54,7 @@ class BlockDecoder:
         self._source: CrossCache
         self._embedding: Tensor  # [B, S, C], source token embeddings
         self._copy_keys: Tensor  # [B, C, S]
+        self._copied: Tensor  # [B, n, C], what a mask at each of the first positions copies from the source
 
     @property
     def max_positions(self) -> int | None:
@@ -71,6 +75,7 @@ class BlockDecoder:
         self._source = CrossCache([layer.cross_kv(memory) for layer in layers], layers[0].heads, padding)
         self._embedding = embedding
         self._copy_keys = (embedding + positions).transpose(1, 2)
+        self._copied = embedding[:, :0]
 
     def forward(self, prefix: Tensor, lengths: Tensor, block_size: int) -> Tensor:
         """Predict a block behind each row's prefix.
@@ -126,16 +131,28 @@ class BlockDecoder:
         w = self.weights
         x = w.base.embed(tokens)
         if w.copy_query is not None:
-            score = w.copy_query(positions) @ self._copy_keys  # [B, W, S]
-            if self._source.mask is not None:
-                score = score + self._source.mask[:, 0]
-            copied = score.softmax(-1, dtype=torch.float32).to(x) @ self._embedding
-            x = torch.where(tokens.eq(w.mask)[..., None], copied, x)
+            x = torch.where(tokens.eq(w.mask)[..., None], self._copy(tokens.size(1)), x)
         x = x + positions
         return w.base.embedding_norm(x) if w.base.embedding_norm else x
+
+    def _copy(self, n: int) -> Tensor:
+        """Return the soft copy of the source for the first n positions, [B, n, C].
+
+        It depends on the position and the source alone, so each is computed once a batch, some ahead.
+        """
+        have = self._copied.size(1)
+        if have < n:
+            index = torch.arange(have, max(n, have + COPY_AHEAD), device=self._copied.device)
+            score = self.weights.copy_query(self.weights.base.position_of(index)) @ self._copy_keys  # [B, n - have, S]
+            if self._source.mask is not None:
+                score = score + self._source.mask[:, 0]
+            copied = score.softmax(-1, dtype=torch.float32).to(self._embedding) @ self._embedding
+            self._copied = torch.cat([self._copied, copied], dim=1)
+        return self._copied[:, :n]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         self._source.select_rows(rows)
         self._embedding = self._embedding.index_select(0, rows)
         self._copy_keys = self._copy_keys.index_select(0, rows)
+        self._copied = self._copied.index_select(0, rows)
