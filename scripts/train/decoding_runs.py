@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -11,7 +12,7 @@ import re
 import time
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class Runs:
         verifier: --path of the model.
         folder: what each run printed stays under it.
         split: of the data.
-        resume: take what a run with the same options and weights has left in the folder, if it came to its end.
+        resume: take what a run with the same options, weights and, where it is ours, code has left in the folder, if it
+            came to its end.
     """
 
     def __init__(self, data: str, verifier: str, folder: Path, split: str = "test", resume: bool = False) -> None:
@@ -71,6 +73,8 @@ class Runs:
         argv += ["--spec-stats", str(stats)] if ours else []
         log, record = folder / f"generate-{self.split}.txt", folder / "run.json"
         asked = {"options": argv, "weights": [os.stat(file).st_mtime for file in (path or self.verifier).split(":")]}
+        if ours:
+            asked["code"] = code_digest()
         known = json.loads(record.read_text()) if self.resume and record.exists() else {}
         if known.get("asked") == asked:
             return Run(log, *known["counted"], json.loads(stats.read_text()) if ours else None)
@@ -82,6 +86,14 @@ class Runs:
         counted = self._summary.last
         record.write_text(json.dumps({"asked": asked, "counted": counted}))
         return Run(log, *counted, json.loads(stats.read_text()) if ours else None)
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of this package's sources: a run of other code is another run."""
+    folder = Path(fairseq_specdec.__file__).parent
+    files = sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".h", ".cpp"})
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 class _SummaryHandler(logging.Handler):

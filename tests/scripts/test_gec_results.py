@@ -12,6 +12,7 @@ from tests import tiny
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path[:0] = [str(SCRIPTS / "train")]
 
+import decoding_runs  # noqa: E402
 import gec_results  # noqa: E402
 
 CARD = "# Card\n\n<!-- table results: written by a script -->\n<!-- end results -->\n"
@@ -75,6 +76,11 @@ def test_runs_that_came_to_their_end_are_taken_again_only_when_asked_and_unchang
     before = log.stat().st_mtime_ns
     assert run(monkeypatch, "--part", "rounds", "--resume")["rounds"] == first
     assert log.stat().st_mtime_ns != before
+    stock = Path("runs/gec.uk/test/64/stock/generate-test.txt")
+    before = log.stat().st_mtime_ns, stock.stat().st_mtime_ns
+    monkeypatch.setattr(decoding_runs, "code_digest", lambda: "of a changed package")
+    assert run(monkeypatch, "--part", "rounds", "--resume")["rounds"] == first
+    assert (log.stat().st_mtime_ns != before[0], stock.stat().st_mtime_ns != before[1]) == (True, False)
 
 
 def test_a_part_that_is_measured_again_leaves_the_others(place, monkeypatch):
