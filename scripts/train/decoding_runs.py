@@ -82,7 +82,8 @@ class Runs:
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         parser = fairseq_options.get_generation_parser()
         parser.add_argument("--arch", default="transformer")  # fairseq-generate asks for one, too
-        fairseq_generate.main(fairseq_options.parse_args_and_arch(parser, argv))
+        # many loaders in one process: their workers end late
+        fairseq_generate.main(fairseq_options.parse_args_and_arch(parser, [*argv, "--num-workers", "0"]))
         counted = self._summary.last
         record.write_text(json.dumps({"asked": asked, "counted": counted}))
         return Run(log, *counted, json.loads(stats.read_text()) if ours else None)

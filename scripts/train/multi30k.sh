@@ -80,7 +80,7 @@ drafter=(--task spec_drafter --arch spec_drafter "${size[@]}" --decoder-layers 2
 stage_drafter() {
     train drafter "$data/distil/bin" "${drafter[@]}" --block-size 8 \
         --init-from-verifier "$out/verifier/checkpoint_last.pt" "${adam[@]}" \
-        --lr 1e-3 --warmup-updates 200 --total-num-update 2000 --max-update 2000 --validate-interval 2 --max-tokens 3000
+        --lr 1e-3 --warmup-updates 200 --total-num-update 1400 --max-update 1400 --validate-interval 2 --max-tokens 3000
 }
 
 stage_random() {
