@@ -12,7 +12,7 @@ from torch import Tensor
 from fairseq_specdec.engine.kv_cache import CrossCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.linear import LinearMap, convert_all, read_linear
-from fairseq_specdec.engine.native import Keys, native_layers
+from fairseq_specdec.engine.native_layer import Keys, native_layers
 from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
-from fairseq_specdec.engine.native import Keys, NativeLayer, native_layers
+from fairseq_specdec.engine.native_layer import Keys, NativeLayer, native_layers
 from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
 
 

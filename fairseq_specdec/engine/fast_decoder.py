@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
-from fairseq_specdec.engine.native import native_layers
+from fairseq_specdec.engine.native_layer import native_layers
 from fairseq_specdec.engine.weights import DecoderWeights
 
 

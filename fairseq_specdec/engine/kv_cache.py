@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from fairseq_specdec.engine.native import Keys
+from fairseq_specdec.engine.native_layer import Keys
 
 CLEAR_AHEAD = 32  # positions
 

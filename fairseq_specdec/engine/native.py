@@ -1,7 +1,6 @@
-"""Layers on a CPU by our own compiled code: one call a layer, where torch takes about twenty.
+"""The library of compiled code for the CPU, and linear maps by it; the layers are in `native_layer.py`.
 
-At a handful of positions most of a pass is the cost of calling operations; here one team of threads goes through all
-of a layer. Sums are taken in one order whatever the number of positions, rows and threads, so a position gets the same
+Sums are taken in one order whatever the number of positions, rows and threads, so a position gets the same
 bits alone and in a block.
 
 The code (``csrc/``) is compiled when the package is installed, once for each instruction set. It is used for float32 on
@@ -12,10 +11,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,50 +20,19 @@ from torch import Tensor
 
 from fairseq_specdec.engine.linear import Linear
 
-if TYPE_CHECKING:
-    from fairseq_specdec.engine.weights import EncoderLayerWeights
-
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
 INTERFACE = 1  # of csrc/exports.h: a library of another one was built from other sources
-_EPILOGUES = {"relu": 1, "gelu": 2}  # names of activation functions, and what csrc/linear.h calls them
-_MAPS = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
-_NORMS = ("self_norm", "cross_norm", "ffn_norm")
 
 
-class _CLinear(ctypes.Structure):
+class CLinear(ctypes.Structure):
+    """A linear map as the library takes it."""
+
     _fields_ = [
         ("panels", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
         ("inputs", ctypes.c_int64),
         ("outputs", ctypes.c_int64),
-    ]
-
-
-class _CNorm(ctypes.Structure):
-    _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("eps", ctypes.c_double)]
-
-
-class _CLayer(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("channels", "heads", "pre_norm", "activation")),
-        *((name, _CLinear) for name in _MAPS),
-        *((name, _CNorm) for name in _NORMS),
-    ]
-
-
-class _CCache(ctypes.Structure):
-    _fields_ = [("store", ctypes.c_void_p), ("capacity", ctypes.c_int64)]
-
-
-class _CKeys(ctypes.Structure):
-    _fields_ = [
-        ("keys", ctypes.c_void_p),
-        ("values", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("row_stride", "head_stride", "stride", "extent")),
-        ("lengths", ctypes.c_void_p),
-        ("ahead", ctypes.c_int64),
-        ("mask", ctypes.c_void_p),
     ]
 
 
@@ -125,7 +91,7 @@ class NativeLinear:
         n_outputs, n_inputs = self.weight.shape
         padded = F.pad(self.weight, (0, 0, 0, -n_outputs % LANES))
         self._panels = padded.view(-1, LANES, n_inputs).transpose(1, 2).contiguous()  # [outputs / 16, inputs, 16]
-        self.struct = _CLinear(_address(self._panels), _address(self.bias), n_inputs, n_outputs)
+        self.struct = CLinear(address(self._panels), address(self.bias), n_inputs, n_outputs)
         self._self = ctypes.addressof(self.struct)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -137,98 +103,6 @@ class NativeLinear:
         return out
 
 
-class Keys(NamedTuple):
-    """Keys and values that queries look at, and how far.
-
-    Args:
-        extent: positions that there are.
-        key: [B, H, >= extent, D] float32, a view; None for those that the pass itself makes.
-        value: the same, with the same strides.
-        lengths: [B] int64, positions that every query sees, or None: all that there are.
-        ahead: how many more it sees behind those; 0: up to itself.
-        mask: [B, ..., extent], 0 or -inf, or None.
-    """
-
-    extent: int
-    key: Tensor | None = None
-    value: Tensor | None = None
-    lengths: Tensor | None = None
-    ahead: int = 0
-    mask: Tensor | None = None
-
-    def as_struct(self) -> _CKeys:
-        """Return it as the library takes it; valid while the tensors live."""
-        strides = (0, 0, 0) if self.key is None else self.key.stride()[:3]
-        pointers = [_address(tensor) for tensor in (self.key, self.value, self.lengths, self.mask)]
-        return _CKeys(*pointers[:2], *strides, self.extent, pointers[2], self.ahead, pointers[3])
-
-
-class NativeLayer:
-    """One encoder or decoder layer.
-
-    Args:
-        weights: an encoder or decoder layer's for which `can_run` holds.
-    """
-
-    def __init__(self, weights: EncoderLayerWeights) -> None:
-        self._weights = weights  # keeps the memory that the struct points to
-        maps = {name: getattr(weights, name, None) for name in _MAPS}
-        norms = {name: getattr(weights, name, None) for name in _NORMS}
-        self._struct = _CLayer(
-            channels=weights.self_qkv.struct.inputs,
-            heads=weights.heads,
-            pre_norm=weights.pre_norm,
-            activation=_EPILOGUES[weights.activation.__name__],
-            **{name: one.struct for name, one in maps.items() if one is not None},
-            **{name: _CNorm(_address(n.weight), _address(n.bias), n.eps) for name, n in norms.items() if n is not None},
-        )
-        self._self = ctypes.addressof(self._struct)
-
-    @staticmethod
-    def can_run(weights: EncoderLayerWeights) -> bool:
-        """Say whether the library has all that this layer does."""
-        maps = (getattr(weights, name, None) for name in _MAPS)
-        unusual = (weights.attention_norm, weights.hidden_norm, weights.residual_scale)
-        return (
-            all(one is None or isinstance(one, NativeLinear) for one in maps)
-            and all(part is None for part in unusual)
-            and getattr(weights.activation, "__name__", "") in _EPILOGUES
-        )
-
-    def __call__(self, x: Tensor, own: Keys, source: Keys | None = None, store: Tensor | None = None) -> Tensor:
-        """Apply the layer.
-
-        Args:
-            x: [B, N, C] float32, contiguous; changed in place.
-            own: what self-attention looks at.
-            source: what cross-attention looks at, in a decoder layer.
-            store: [B * T, 2C], where the keys and values of the pass are to be written behind each row's length.
-
-        Returns:
-            x.
-        """
-        assert x.is_contiguous() and x.dtype == torch.float32
-        lib, (n_rows, width, _) = library(), x.shape
-        scratch = x.new_empty(lib.specdec_scratch(self._self, n_rows * width))
-        cache = _CCache(_address(store), 0 if store is None else store.size(0) // n_rows)
-        lib.specdec_layer(
-            self._self,
-            x.data_ptr(),
-            n_rows,
-            width,
-            scratch.data_ptr(),
-            ctypes.byref(cache),
-            ctypes.byref(own.as_struct()),
-            None if source is None else ctypes.byref(source.as_struct()),
-            torch.get_num_threads(),
-        )
-        return x
-
-
-def native_layers(layers: Sequence[EncoderLayerWeights]) -> list[NativeLayer] | None:
-    """Return the layers as the library runs them; None unless it can run every one."""
-    return [NativeLayer(layer) for layer in layers] if all(map(NativeLayer.can_run, layers)) else None
-
-
-def _address(tensor: Tensor | None) -> int | None:
+def address(tensor: Tensor | None) -> int | None:
+    """Return where a tensor's numbers begin; None for None."""
     return None if tensor is None else tensor.data_ptr()

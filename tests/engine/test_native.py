@@ -10,22 +10,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_specdec.engine import native
+from fairseq_specdec.engine import native, native_layer
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.linear import Linear, Norm
-from fairseq_specdec.engine.native import NativeLinear, instruction_sets, native_layers
+from fairseq_specdec.engine.native import NativeLinear
+from fairseq_specdec.engine.native_layer import native_layers
 from fairseq_specdec.engine.reduced import Bf16Linear
 from fairseq_specdec.engine.weights import read_encoder, read_verifier
 from tests import tiny
 
 
-@pytest.fixture(params=instruction_sets())
+@pytest.fixture(params=native.instruction_sets())
 def library(request, monkeypatch):
     """One library after the other."""
     lib = native.load(request.param)
     assert lib is not None, f"{request.param} is not built: make install"
-    monkeypatch.setattr(native, "library", lambda: lib)
+    for module in (native, native_layer):
+        monkeypatch.setattr(module, "library", lambda: lib)
     return lib
 
 

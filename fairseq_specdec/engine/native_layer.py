@@ -1,0 +1,141 @@
+"""Encoder and decoder layers on a CPU by compiled code: one call a layer, where torch takes about twenty.
+
+At a handful of positions most of a pass is the cost of calling operations; here one team of threads goes through all
+of a layer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.engine.native import CLinear, NativeLinear, address, library
+from fairseq_specdec.engine.weights import EncoderLayerWeights
+
+_EPILOGUES = {"relu": 1, "gelu": 2}  # names of activation functions, and what csrc/linear.h calls them
+_MAPS = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
+_NORMS = ("self_norm", "cross_norm", "ffn_norm")
+
+
+class _CNorm(ctypes.Structure):
+    _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("eps", ctypes.c_double)]
+
+
+class _CKeys(ctypes.Structure):
+    _fields_ = [
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("row_stride", "head_stride", "stride", "extent")),
+        ("lengths", ctypes.c_void_p),
+        ("ahead", ctypes.c_int64),
+        ("mask", ctypes.c_void_p),
+    ]
+
+
+class _CLayer(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("channels", "heads", "pre_norm", "activation")),
+        *((name, CLinear) for name in _MAPS),
+        *((name, _CNorm) for name in _NORMS),
+    ]
+
+
+class _CCache(ctypes.Structure):
+    _fields_ = [("store", ctypes.c_void_p), ("capacity", ctypes.c_int64)]
+
+
+class Keys(NamedTuple):
+    """Keys and values that queries look at, and how far.
+
+    Args:
+        extent: positions that there are.
+        key: [B, H, >= extent, D] float32, a view; None for those that the pass itself makes.
+        value: the same, with the same strides.
+        lengths: [B] int64, positions that every query sees, or None: all that there are.
+        ahead: how many more it sees behind those; 0: up to itself.
+        mask: [B, ..., extent], 0 or -inf, or None.
+    """
+
+    extent: int
+    key: Tensor | None = None
+    value: Tensor | None = None
+    lengths: Tensor | None = None
+    ahead: int = 0
+    mask: Tensor | None = None
+
+    def as_struct(self) -> _CKeys:
+        """Return it as the library takes it; valid while the tensors live."""
+        strides = (0, 0, 0) if self.key is None else self.key.stride()[:3]
+        pointers = [address(tensor) for tensor in (self.key, self.value, self.lengths, self.mask)]
+        return _CKeys(*pointers[:2], *strides, self.extent, pointers[2], self.ahead, pointers[3])
+
+
+class NativeLayer:
+    """One encoder or decoder layer.
+
+    Args:
+        weights: an encoder or decoder layer's for which `can_run` holds.
+    """
+
+    def __init__(self, weights: EncoderLayerWeights) -> None:
+        self._weights = weights  # keeps the memory that the struct points to
+        maps = {name: getattr(weights, name, None) for name in _MAPS}
+        norms = {name: getattr(weights, name, None) for name in _NORMS}
+        self._struct = _CLayer(
+            channels=weights.self_qkv.struct.inputs,
+            heads=weights.heads,
+            pre_norm=weights.pre_norm,
+            activation=_EPILOGUES[weights.activation.__name__],
+            **{name: one.struct for name, one in maps.items() if one is not None},
+            **{name: _CNorm(address(n.weight), address(n.bias), n.eps) for name, n in norms.items() if n is not None},
+        )
+        self._self = ctypes.addressof(self._struct)
+
+    @staticmethod
+    def can_run(weights: EncoderLayerWeights) -> bool:
+        """Say whether the library has all that this layer does."""
+        maps = (getattr(weights, name, None) for name in _MAPS)
+        unusual = (weights.attention_norm, weights.hidden_norm, weights.residual_scale)
+        return (
+            all(one is None or isinstance(one, NativeLinear) for one in maps)
+            and all(part is None for part in unusual)
+            and getattr(weights.activation, "__name__", "") in _EPILOGUES
+        )
+
+    def __call__(self, x: Tensor, own: Keys, source: Keys | None = None, store: Tensor | None = None) -> Tensor:
+        """Apply the layer.
+
+        Args:
+            x: [B, N, C] float32, contiguous; changed in place.
+            own: what self-attention looks at.
+            source: what cross-attention looks at, in a decoder layer.
+            store: [B * T, 2C], where the keys and values of the pass are to be written behind each row's length.
+
+        Returns:
+            x.
+        """
+        assert x.is_contiguous() and x.dtype == torch.float32
+        lib, (n_rows, width, _) = library(), x.shape
+        scratch = x.new_empty(lib.specdec_scratch(self._self, n_rows * width))
+        cache = _CCache(address(store), 0 if store is None else store.size(0) // n_rows)
+        lib.specdec_layer(
+            self._self,
+            x.data_ptr(),
+            n_rows,
+            width,
+            scratch.data_ptr(),
+            ctypes.byref(cache),
+            ctypes.byref(own.as_struct()),
+            None if source is None else ctypes.byref(source.as_struct()),
+            torch.get_num_threads(),
+        )
+        return x
+
+
+def native_layers(layers: Sequence[EncoderLayerWeights]) -> list[NativeLayer] | None:
+    """Return the layers as the library runs them; None unless it can run every one."""
+    return [NativeLayer(layer) for layer in layers] if all(map(NativeLayer.can_run, layers)) else None
