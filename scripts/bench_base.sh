@@ -7,8 +7,8 @@
 # Writes transformer_base.json and the table of performance.md in --out (docs); --data is made anew. Run it with nothing else running.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-arch=transformer symbols=32000 limit=24 sizes=1,8,32 out=docs data=data/transformer_base
-systems=fairseq,fairseq-beam5,none,none:engine-dtype=int8,ctranslate2,ctranslate2:compute=int8
+arch=transformer symbols=32000 limit=16 sizes=1,8,32 out=docs data=data/transformer_base
+systems=fairseq,none,none:engine-dtype=int8,ctranslate2,ctranslate2:compute=int8
 while [ $# -gt 0 ]; do
     case $1 in
         --arch) arch=$2 ;;
