@@ -24,6 +24,8 @@ def accept_exact(draft: DraftBlock, lprobs: Tensor) -> Verdict:
         Verdict whose tokens are those of greedy decoding, whatever the draft.
     """
     best = lprobs.argmax(-1)  # [B, K + 1]; a tie goes to the same token here and when it is added later
+    if best.size(1) == 1:  # nothing was drafted
+        return Verdict(draft.lengths, best.squeeze(1))
     return _verdict(draft.tokens.eq(best[:, :-1]) & draft.mask, best)
 
 

@@ -140,6 +140,7 @@ class DecodeState:
         self.max_length = self._min_length = 1
         self._n_finished = 0
         self._rows = torch.arange(n_rows, device=first.device)
+        self._columns = torch.arange(block_size + 1, device=first.device)
         self._done = (self.tokens.clone(), self.scores.clone(), self.lengths.clone())
 
     @property
@@ -149,12 +150,13 @@ class DecodeState:
 
     def all_finished(self) -> bool:
         """Say whether nothing is left to decode. This is the one host read of a round."""
-        open_lengths = self.lengths.masked_fill(self.finished, 0)
-        shortest = self.lengths.masked_fill(self.finished, self.capacity).min()
-        counts = torch.stack([self.finished.sum(), open_lengths.max(), shortest])
-        n_finished, self.max_length, self._min_length = counts.tolist()  # host sync: the loop's one
-        self._n_finished = n_finished
-        return n_finished == self.finished.numel()
+        lengths, finished = torch.stack(
+            [self.lengths, self.finished.to(self.lengths)]
+        ).tolist()  # host sync: the loop's one
+        still_open = [n for n, is_finished in zip(lengths, finished, strict=True) if not is_finished]
+        self.max_length, self._min_length = max(still_open, default=0), min(still_open, default=self.capacity)
+        self._n_finished = len(lengths) - len(still_open)
+        return not still_open
 
     def with_draft(self, draft: DraftBlock) -> Tensor:
         """Return the verifier's input [B, K + 1] int64: each row's last token, then its draft."""
@@ -185,7 +187,7 @@ class DecodeState:
 
     def steps(self, n: int) -> Tensor:
         """[B, N] int64, for each of n positions fed the index of the token it predicts (0 = first)."""
-        return self.lengths[:, None] - 1 + torch.arange(n, device=self.lengths.device)
+        return (self.lengths - 1)[:, None] + self._columns[:n]
 
     def span(self, n: int) -> tuple[int, int]:
         """Return the lowest and the highest of ``steps(n)`` over the unfinished rows, as host ints."""
@@ -203,7 +205,7 @@ class DecodeState:
             [B] int64, tokens really appended: 0 for finished rows, else 1..K + 1.
         """
         width = draft.tokens.size(1)
-        columns = torch.arange(width + 1, device=self.tokens.device)
+        columns = self._columns[: width + 1]
         next_token = verdict.next_token[:, None]  # [B, 1]
         new = next_token
         if width > 0:

@@ -16,8 +16,11 @@ DEFAULT_BLOCK_SIZE = 8
 MAX_N = 4  # longest n-gram that is looked up
 MIN_TRUST = 0.3  # a copy is drafted where at least this share of its kind was accepted at the first token
 CREDIT = 10.0, 5.0  # copies tried and right before any was
-MEMORY = 0.995  # of what is known about copies, a round: it fades, so that a kind that failed is tried again
+MEMORY = (
+    0.995  # of what is known about copies, a round with a draft: it fades, so that a kind that failed is tried again
+)
 MOST = 50.0  # copies of a kind that are remembered
+MOST_UNREAD = 64  # batches
 
 
 @DRAFTERS.register("ngram")
@@ -49,8 +52,9 @@ class NgramDrafter:
         self.symbols = symbols
         self.table = NgramTable(MAX_N, eos, corpus or [])
         self._source: Tensor  # [B, 1 + S] int64, eos and target ids from the left, -1 behind each row's end
-        self._state: DecodeState | None = None  # of the batch before, until it was learned from
+        self._batches: list[DecodeState] = []  # the one at hand, and those before it that are yet to be learned from
         self._asked: Tensor  # [B] int64, length of the match in the row that the last draft was copied from, else 0
+        self._has_asked = False  # in this round
         self._tried, self._right = torch.zeros(2, MAX_N + 1)  # copies by length of the match
 
     @classmethod
@@ -68,21 +72,28 @@ class NgramDrafter:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the tables."""
-        self._learn()  # what was decoded is still where the tables are
+        self._catch_up()  # what was decoded is still where the tables are
         self.table.to(device)
         self.symbols = None if self.symbols is None else self.symbols.to(device)
         self._tried, self._right = self._tried.to(device), self._right.to(device)
 
     def start(self, source: Source, state: DecodeState) -> None:
-        """Learn from the batch before, then keep the source, in target ids and aligned on the left."""
-        self._learn()
-        self._state = state
+        """Keep the source, in target ids and aligned on the left.
+
+        The batches before are learned from now on a GPU, where a round must not read the host, and with the next draft
+        on a CPU, where it costs more than a round and drafts may not pay.
+        """
+        if source.tokens.device.type != "cpu" or len(self._batches) >= MOST_UNREAD:
+            self._catch_up()
+        self._batches.append(state)
         # a sentence begins behind an eos
         self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
         self._asked = torch.zeros_like(source.lengths)
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Draft from the longer of the two matches. O(B * (S + T) * MAX_N); no host read on a GPU."""
+        self._catch_up(but=1)
+        self._has_asked = True
         last = last_tokens(state, MAX_N, 0)
         copied, n_copied, matched = self._copy(state, last)
         tried, right = CREDIT
@@ -94,12 +105,20 @@ class NgramDrafter:
         lengths = torch.where(copy, n_copied.masked_fill(matched.eq(0), 0), n_likely)
         return DraftBlock(torch.where(copy[:, None], copied, likely).clamp(min=0), lengths)
 
-    def _learn(self) -> None:
-        """Add the outputs of the batch before to the table."""
-        if self._state is not None:
-            tokens, _, lengths = self._state.result()
-            self.table.add(tokens[:, 1:], lengths - 1)
-        self._state = None
+    def _catch_up(self, but: int = 0) -> None:
+        """Learn from what was decoded, the last ``but`` batches left out."""
+        n = len(self._batches) - but
+        self._learn(self._batches[:n])
+        self._batches = self._batches[n:]
+
+    def _learn(self, batches: list[DecodeState]) -> None:
+        """Add the outputs of finished batches to the table."""
+        if not batches:
+            return
+        outputs = [state.result() for state in batches]
+        width = max(tokens.size(1) for tokens, _, _ in outputs)
+        tokens = [torch.nn.functional.pad(tokens[:, 1:], (0, width - tokens.size(1))) for tokens, _, _ in outputs]
+        self.table.add(torch.cat(tokens), torch.cat([lengths for _, _, lengths in outputs]) - 1)
 
     def _copy(self, state: DecodeState, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find the longest match in the row itself, the latest where there are several.
@@ -123,12 +142,14 @@ class NgramDrafter:
 
     def advance(self, kept: Tensor) -> None:
         """Count how often copies were right at their first token."""
+        if not self._has_asked:  # a round may go without a draft
+            return
+        self._has_asked = False
         rounds = self._asked.gt(0) & kept.gt(0)
         tried = (MEMORY * self._tried).index_add(0, self._asked, rounds.to(self._tried))
         right = (MEMORY * self._right).index_add(0, self._asked, (rounds & kept.gt(1)).to(self._right))
         share = (MOST / tried).clamp(max=1.0)
         self._tried, self._right = tried * share, right * share
-        self._asked = torch.zeros_like(self._asked)  # a round may go without a draft
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
