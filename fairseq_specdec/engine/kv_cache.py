@@ -36,6 +36,7 @@ class KVCache:
         size = (self.n_rows * self.capacity, 2 * self.heads * self.head_dim)
         self._store = [torch.empty(size, dtype=like.dtype, device=like.device) for _ in range(n_layers)]
         self._views = self._split()
+        self._keys: list[Keys] = []  # of each layer, from the first pass of compiled code on
         self._clean = 0  # positions of every row up to here hold numbers, not what the memory held before
         self.lengths = torch.zeros(self.n_rows, dtype=torch.int64, device=like.device)
         self._rows = torch.empty(0)
@@ -96,7 +97,9 @@ class KVCache:
 
     def keys(self, layer: int) -> tuple[Keys, Tensor]:
         """Return what compiled code looks at in a layer, and where it writes a block."""
-        return Keys(self._extent, *self._views[layer], self.lengths), self._store[layer]
+        if not self._keys:
+            self._keys = [Keys(0, *views, self.lengths) for views in self._views]
+        return self._keys[layer].up_to(self._extent), self._store[layer]
 
     def _split(self) -> list[tuple[Tensor, Tensor]]:
         """Return keys and values of each layer, each a [B, H, T, D] view."""
@@ -117,7 +120,7 @@ class KVCache:
             self._store[i] = chosen
         self.lengths = self.lengths.index_select(0, rows)
         self.n_rows = kept
-        self._views = self._split()
+        self._views, self._keys = self._split(), []
 
 
 class CrossCache:
@@ -131,6 +134,7 @@ class CrossCache:
 
     def __init__(self, projected: list[Tensor], heads: int, padding: Tensor | None) -> None:
         self._kv = [self._split(kv, heads) for kv in projected]
+        self._keys: list[Keys] = []
         self.mask: Tensor | None = None  # [B, 1, 1, S], 0 or -inf
         if padding is not None:
             mask = torch.zeros(padding.shape, dtype=projected[0].dtype, device=padding.device)
@@ -147,10 +151,12 @@ class CrossCache:
 
     def keys(self, layer: int) -> Keys:
         """Return what compiled code looks at in a layer."""
-        key, value = self._kv[layer]
-        return Keys(key.size(2), key, value, mask=self.mask)
+        if not self._keys:
+            self._keys = [Keys(key.size(2), key, value, mask=self.mask) for key, value in self._kv]
+        return self._keys[layer]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         self._kv = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self._kv]
+        self._keys = []
         self.mask = None if self.mask is None else self.mask.index_select(0, rows)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,30 +47,42 @@ class _CCache(ctypes.Structure):
     _fields_ = [("store", ctypes.c_void_p), ("capacity", ctypes.c_int64)]
 
 
-class Keys(NamedTuple):
+class Keys:
     """Keys and values that queries look at, and how far.
 
     Args:
         extent: positions that there are.
         key: [B, H, >= extent, D] float32, a view; None for those that the pass itself makes.
         value: the same, with the same strides.
-        lengths: [B] int64, positions that every query sees, or None: all that there are.
+        lengths: [B] int64, positions that every query sees, or None: all that there are. May change in place.
         ahead: how many more it sees behind those; 0: up to itself.
         mask: [B, ..., extent], 0 or -inf, or None.
     """
 
-    extent: int
-    key: Tensor | None = None
-    value: Tensor | None = None
-    lengths: Tensor | None = None
-    ahead: int = 0
-    mask: Tensor | None = None
+    def __init__(
+        self,
+        extent: int,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        lengths: Tensor | None = None,
+        ahead: int = 0,
+        mask: Tensor | None = None,
+    ) -> None:
+        self.extent, self.key, self.value, self.lengths, self.ahead, self.mask = (
+            extent,
+            key,
+            value,
+            lengths,
+            ahead,
+            mask,
+        )
+        strides = (0, 0, 0) if key is None else key.stride()[:3]
+        self.struct = _CKeys(address(key), address(value), *strides, extent, address(lengths), ahead, address(mask))
 
-    def as_struct(self) -> _CKeys:
-        """Return it as the library takes it; valid while the tensors live."""
-        strides = (0, 0, 0) if self.key is None else self.key.stride()[:3]
-        pointers = [address(tensor) for tensor in (self.key, self.value, self.lengths, self.mask)]
-        return _CKeys(*pointers[:2], *strides, self.extent, pointers[2], self.ahead, pointers[3])
+    def up_to(self, extent: int) -> Keys:
+        """Let so many positions be there from now on; return itself."""
+        self.extent = self.struct.extent = extent
+        return self
 
 
 class NativeLayer:
@@ -129,8 +140,8 @@ class NativeLayer:
             width,
             scratch.data_ptr(),
             ctypes.byref(cache),
-            ctypes.byref(own.as_struct()),
-            None if source is None else ctypes.byref(source.as_struct()),
+            ctypes.byref(own.struct),
+            None if source is None else ctypes.byref(source.struct),
             torch.get_num_threads(),
         )
         return x
