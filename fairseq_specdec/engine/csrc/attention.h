@@ -23,8 +23,8 @@ static inline Vec products(const float* query, const float* const* keys, int64_t
         const Vec q = load(query + d);
         for (int k = 0; k < kLanes; ++k) acc[k] += q * load(keys[k] + d);
     }
-    for (int k = 0; d < n; ++d)
-        for (k = 0; k < kLanes; ++k) acc[k][d % kLanes] += query[d] * keys[k][d];
+    for (; d < n; ++d)
+        for (int k = 0; k < kLanes; ++k) acc[k][d % kLanes] += query[d] * keys[k][d];
     return sums(acc);
 }
 
