@@ -123,7 +123,9 @@ class TranslationSpecDecTask(TranslationTask):
         drafter = self.build_drafter(config)
         stats = SpecStats(config, drafter.block_size)
         options = GenerationOptions.from_args(args)
-        adaptive = config.block_size is None  # a block size that the user asks for is kept
+        # a block size that the user asks for is kept; with relaxed acceptance outputs depend on what is drafted, and
+        # must not follow the machine's speed
+        adaptive = config.block_size is None and config.beta == 1
         return SpecGenerator(models, self.target_dictionary, drafter, options, stats, adaptive)
 
     def build_drafter(self, config: SpecConfig) -> Drafter:

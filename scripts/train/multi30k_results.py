@@ -76,7 +76,7 @@ def score_systems(bench: Runs, checkpoints: Path, reference: list[str]) -> list[
     """Score teacher and verifier, greedy and with beam 5, and the relaxed modes."""
     teacher = str(checkpoints / "teacher" / "checkpoint_last.pt")
     drafter = ("--drafter", "nat", "--drafter-path", str(checkpoints / "drafter" / "checkpoint_last.pt"))
-    spec = ("--task", "translation_specdec", "--beam", "1", *drafter)
+    spec = ("--task", "translation_specdec", "--beam", "1", "--block-size", "8", *drafter)
     wanted = {
         "teacher, beam 5": (teacher, ("--task", "translation", "--beam", "5")),
         "teacher, greedy": (teacher, STOCK),
