@@ -116,7 +116,7 @@ EOF
     guesses outputs "$data/guesses/greedy.de"
     local files=$data/guesses/bpe corpus=$data/bpe/train.de json=models/multi30k.en-de/bench.json
     specdec bench "$bin" --path "$out/verifier/checkpoint_last.pt" --drafter-path "$out/drafter/checkpoint_last.pt" \
-        --remove-bpe sentencepiece --batch-sizes 1,8,32 --limit 60 --repeats 3 --json $json --systems \
+        --remove-bpe sentencepiece --batch-sizes 1,8,32 --limit 60 --repeats 5 --json $json --systems \
 "fairseq,fairseq-beam5,ctranslate2,none,nat:block=5,nat,ngram,ngram:ngram-corpus=$corpus,\
 file:draft-file=$files/references.txt,file:draft-file=$files/outputs.txt"
     python "$here/bench_card.py" $json models/multi30k.en-de/README.md:bench
