@@ -150,9 +150,8 @@ class DecodeState:
 
     def all_finished(self) -> bool:
         """Say whether nothing is left to decode. This is the one host read of a round."""
-        lengths, finished = torch.stack(
-            [self.lengths, self.finished.to(self.lengths)]
-        ).tolist()  # host sync: the loop's one
+        rows = torch.stack([self.lengths, self.finished.to(self.lengths)])
+        lengths, finished = rows.tolist()  # host sync: the loop's one
         still_open = [n for n, is_finished in zip(lengths, finished, strict=True) if not is_finished]
         self.max_length, self._min_length = max(still_open, default=0), min(still_open, default=self.capacity)
         self._n_finished = len(lengths) - len(still_open)

@@ -91,9 +91,11 @@ def by_torch(name: str) -> Iterator[None]:
     native.library.cache_clear()
     if name.endswith("by torch"):
         os.environ[native.DISABLE] = "1"
-    yield
-    os.environ.pop(native.DISABLE, None)
-    native.library.cache_clear()
+    try:
+        yield
+    finally:
+        os.environ.pop(native.DISABLE, None)
+        native.library.cache_clear()
 
 
 @torch.no_grad()

@@ -16,9 +16,7 @@ DEFAULT_BLOCK_SIZE = 8
 MAX_N = 4  # longest n-gram that is looked up
 MIN_TRUST = 0.3  # a copy is drafted where at least this share of its kind was accepted at the first token
 CREDIT = 10.0, 5.0  # copies tried and right before any was
-MEMORY = (
-    0.995  # of what is known about copies, a round with a draft: it fades, so that a kind that failed is tried again
-)
+MEMORY = 0.995  # of what is known about copies, a draft: it fades, so that a kind that failed is tried again
 MOST = 50.0  # copies of a kind that are remembered
 MOST_UNREAD = 64  # batches
 

@@ -87,9 +87,9 @@ def _run_layers(x: Tensor, layers: list[EncoderLayerWeights], mask: Tensor | Non
 
 def _run_native(x: Tensor, layers: list[NativeLayer], mask: Tensor | None) -> Tensor:
     """Do the same by compiled code."""
-    x = x.clone()  # the layers work in place
+    x, own = x.clone(), Keys(x.size(1), mask=mask)  # the layers work in place
     for layer in layers:
-        x = layer(x, Keys(x.size(1), mask=mask))
+        x = layer(x, own)
     return x
 
 
