@@ -8,11 +8,13 @@ D channels a head, C = H * D channels. Token ids and lengths are int64, masks bo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from fairseq_specdec.rules import Limits
+from fairseq_specdec import device
+from fairseq_specdec.rules import Limits, Reach
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,14 @@ class Tally:
 
     def __init__(self, block_size: int) -> None:
         self._bins = block_size + 2
-        self._rounds: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._rounds: list[Tensor] = []
 
-    def add_round(self, kept: Tensor, draft: DraftBlock, verdict: Verdict) -> None:
-        """Hand a round in. kept: [B] int64, 0 for the rows that had ended before."""
-        self._rounds.append((kept, draft.lengths, verdict.n_accepted))
+    def add_round(self, counts: Tensor) -> None:
+        """Hand a round in. counts: [3, B] int64: tokens kept (0 in rows that had ended before), drafted, accepted."""
+        self._rounds.append(counts)
 
     def counts(self) -> tuple[list[int], int, int]:
-        """Count. Reads the host.
+        """Count.
 
         Returns:
             how many rounds of unfinished rows kept 0, 1, ..., K + 1 tokens (none keeps 0); draft tokens proposed in
@@ -104,9 +106,25 @@ class Tally:
         """
         if not self._rounds:
             return [0] * self._bins, 0, 0
-        kept, drafted, accepted = (torch.cat(each) for each in zip(*self._rounds, strict=True))
+        kept, drafted, accepted = torch.cat(self._rounds, dim=1)
         histogram = torch.bincount(kept, minlength=self._bins).tolist()
         return [0, *histogram[1:]], int((drafted * (kept > 0)).sum()), int(accepted.minimum(kept).sum())
+
+
+class Decoded(NamedTuple):
+    """A decoded batch.
+
+    Args:
+        tokens: [B, T] int64, the first token, then the output; anything past a row's length.
+        scores: [B, T] float32, log-probability of each token.
+        lengths: [B] int64, the first token and eos counted.
+        tally: counts for the statistics.
+    """
+
+    tokens: Tensor
+    scores: Tensor
+    lengths: Tensor
+    tally: Tally
 
 
 class DecodeState:
@@ -118,27 +136,30 @@ class DecodeState:
         limits: the generation options for this batch.
         first: [B] int64, the token every row starts with (eos, unless the caller says otherwise).
         block_size: K.
+        finished: [B] bool, rows that are there to fill the batch up, or None.
 
     Attributes:
         tokens: [B, T] int64, the first token, then what was decoded; what lies past a row's length is stale.
         scores: [B, T] float32, log-probability of each token.
         lengths: [B] int64, valid tokens, the first one counted.
         finished: [B] bool.
-        max_length: host int, the longest unfinished row, as of the last ``all_finished``.
+        max_length: host int, at least the longest unfinished row, as of the last ``read``.
+        is_open: whether some row is unfinished, likewise.
         tally: counts for the statistics.
     """
 
-    def __init__(self, limits: Limits, first: Tensor, block_size: int) -> None:
+    def __init__(self, limits: Limits, first: Tensor, block_size: int, finished: Tensor | None = None) -> None:
         n_rows, capacity = first.size(0), limits.max_len + 3 + block_size
-        self.limits = limits
+        self.limits, self.block_size = limits, block_size
         self.tokens = first.new_full((n_rows, capacity), limits.pad)
         self.tokens[:, 0] = first
         self.scores = torch.zeros(n_rows, capacity, dtype=torch.float32, device=first.device)
         self.lengths = torch.ones_like(first)
-        self.finished = torch.zeros_like(first, dtype=torch.bool)
+        self.finished = torch.zeros_like(first, dtype=torch.bool) if finished is None else finished.clone()
         self.tally = Tally(block_size)
-        self.max_length = self._min_length = 1
+        self.is_open, self.max_length, self._min_length = True, 1, 1
         self._n_finished = 0
+        self.status: Tensor  # [5, B] int64: lengths, finished; of the last round tokens kept, drafted and accepted
         self._rows = torch.arange(n_rows, device=first.device)
         self._columns = torch.arange(block_size + 1, device=first.device)
         self._done = (self.tokens.clone(), self.scores.clone(), self.lengths.clone())
@@ -148,14 +169,24 @@ class DecodeState:
         """T: tokens a row can hold: the first, max_len + 1 more, and one block of stale ones behind them."""
         return self.tokens.size(1)
 
-    def all_finished(self) -> bool:
-        """Say whether nothing is left to decode. This is the one host read of a round."""
-        rows = torch.stack([self.lengths, self.finished.to(self.lengths)])
-        lengths, finished = rows.tolist()  # host sync: the loop's one
+    @property
+    def n_open(self) -> int:
+        """Unfinished rows, as of the last ``read``."""
+        return self.n_rows - self._n_finished
+
+    def read(self, status: Tensor | None = None) -> None:
+        """Learn what the last round did to the rows. This is the one host read of a round.
+
+        Args:
+            status: [5, B] int64, where the round left it; None: here.
+        """
+        status = (self.status if status is None else status).cpu()  # host sync: the loop's one
+        self.tally.add_round(status[2:])
+        lengths, finished = status[:2].tolist()
         still_open = [n for n, is_finished in zip(lengths, finished, strict=True) if not is_finished]
+        self.is_open = bool(still_open)
         self.max_length, self._min_length = max(still_open, default=0), min(still_open, default=self.capacity)
         self._n_finished = len(lengths) - len(still_open)
-        return not still_open
 
     def with_draft(self, draft: DraftBlock) -> Tensor:
         """Return the verifier's input [B, K + 1] int64: each row's last token, then its draft."""
@@ -177,10 +208,10 @@ class DecodeState:
         Finished rows draft nothing, nor does any row past its last token. On the CPU, where a host read is free and
         every position costs, columns that no row uses are cut off, too; on other devices the width stays what it is.
         """
-        room = self.limits.max_len + 1 - self.lengths  # [B]; the token after the draft needs a place as well
+        room = self.limits.last_step + 1 - self.lengths  # [B]; the token after the draft needs a place as well
         lengths = torch.minimum(draft.lengths, room).clamp(min=0, max=limit).masked_fill(self.finished, 0)
         tokens = draft.tokens
-        if tokens.device.type == "cpu" and tokens.size(1) > 0:
+        if device.reads_freely(tokens) and tokens.size(1) > 0:
             tokens = tokens[:, : int(lengths.max())]
         return DraftBlock(tokens, lengths)
 
@@ -191,6 +222,10 @@ class DecodeState:
     def span(self, n: int) -> tuple[int, int]:
         """Return the lowest and the highest of ``steps(n)`` over the unfinished rows, as host ints."""
         return self._min_length - 1, self.max_length - 2 + n
+
+    def reach(self, n: int) -> Reach:
+        """Say what ``steps(n)`` of the unfinished rows come to."""
+        return self.limits.reach(*self.span(n))
 
     def commit(self, draft: DraftBlock, verdict: Verdict, lprobs: Tensor) -> Tensor:
         """Append what was accepted and the token after it, cut behind the first eos.
@@ -211,16 +246,17 @@ class DecodeState:
             new = torch.cat([draft.tokens, next_token], dim=1)  # [B, K + 1]
             new = torch.where(columns < verdict.n_accepted[:, None], new, next_token)
         until_eos = torch.where(new.eq(self.limits.eos), columns + 1, width + 2).amin(1)  # [B]
-        room = self.limits.max_len + 2 - self.lengths  # an eos is forced in time, unless all scores are NaN
+        room = self.limits.last_step + 2 - self.lengths  # an eos is forced in time, unless all scores are NaN
         end = torch.minimum(until_eos, room)
         kept = torch.minimum(verdict.n_accepted + 1, end).masked_fill(self.finished, 0)
         ended = end <= kept
-        self.tally.add_round(kept, draft, verdict)
         where = self.lengths[:, None] + columns  # [B, K + 1]; in a finished row this is past its length
         self.tokens.scatter_(1, where, new)
         self.scores.scatter_(1, where, lprobs.gather(-1, new[..., None]).squeeze(-1))
         self.lengths += kept
         self.finished |= ended
+        counts = (kept, draft.lengths, verdict.n_accepted)
+        self.status = torch.stack([self.lengths, self.finished.to(kept), *counts])
         return kept
 
     def rows_to_keep(self) -> Tensor | None:
@@ -239,10 +275,10 @@ class DecodeState:
         self.limits = self.limits.select_rows(rows)
         self._n_finished = 0
 
-    def result(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return tokens [B, T], scores [B, T] and lengths [B] of all rows, in their first order."""
+    def result(self) -> Decoded:
+        """Return all rows, in their first order."""
         self._set_aside()
-        return self._done
+        return Decoded(*self._done, self.tally)
 
     def _set_aside(self) -> None:
         for done, now in zip(self._done, (self.tokens, self.scores, self.lengths), strict=True):

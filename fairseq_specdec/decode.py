@@ -7,11 +7,12 @@ import time
 import torch
 from torch import Tensor
 
+from fairseq_specdec import device
 from fairseq_specdec.acceptance import AcceptRule
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source, Verdict
 from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.drafters.base import Drafter
-from fairseq_specdec.engine.verifier import Memory, Verifier
+from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.rules import Limits, constrain
 
 
@@ -35,36 +36,48 @@ class SpecDecoder:
         self._budget = BlockBudget(drafter.block_size) if adaptive and drafter.block_size > 0 else None
 
     @torch.no_grad()
-    def decode(self, source: Source, memory: Memory, limits: Limits, first: Tensor) -> DecodeState:
+    def decode(self, source: Source, net_input: dict[str, Tensor], limits: Limits, first: Tensor) -> Decoded:
         """Decode a batch.
 
         Args:
             source: what the drafter may look at.
-            memory: encoder output of each model of the verifier.
+            net_input: fairseq's, what the verifier's encoders read.
             limits: generation options.
             first: [B] int64, the token each row starts with.
 
         Returns:
-            The finished state: ``result()`` for tokens, scores and lengths, ``tally`` for the counts.
+            tokens, scores, lengths and counts.
         """
         state = DecodeState(limits, first, self.drafter.block_size)
-        self.verifier.start(memory, state.capacity)
+        self.verifier.start(net_input, state.capacity)
         self.drafter.start(source, state)
         budget = self._ready_budget(state)
-        while not state.all_finished():
+        while state.is_open:
             self._drop_finished(state)
             limit = self.drafter.block_size if budget is None else budget.limit(state.n_rows)
             draft = self._draft(state, limit, budget)
-            lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
-            width = lprobs.size(1)
-            constrain(lprobs, state.steps(width), state.limits, state.span(width))
-            verdict = self.accept(draft, lprobs)
-            kept = state.commit(draft, verdict, lprobs)  # [B]
-            self.verifier.commit(kept)
+            verdict, kept = self.judge(state, draft)
             self.drafter.advance(kept)
             if budget is not None and limit > 0:
                 budget.judged(draft, verdict, kept > 0)
-        return state
+            state.read()
+        decoded = state.result()
+        self.drafter.finish(decoded)
+        return decoded
+
+    def judge(self, state: DecodeState, draft: DraftBlock) -> tuple[Verdict, Tensor]:
+        """Verify a draft and commit what stands of it, with the token after it. No host read where one would cost.
+
+        Returns:
+            the verdict, and the tokens [B] int64 that each row was given.
+        """
+        lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
+        width = lprobs.size(1)
+        constrain(lprobs, state.steps(width), state.limits, state.reach(width))
+        verdict = self.accept(draft, lprobs)
+        kept = state.commit(draft, verdict, lprobs)
+        self.verifier.commit(kept)
+        return verdict, kept
 
     def _draft(self, state: DecodeState, limit: int, budget: BlockBudget | None) -> DraftBlock:
         """Draft up to ``limit`` tokens a row; nothing is asked of the drafter for 0."""
@@ -78,7 +91,7 @@ class SpecDecoder:
 
     def _ready_budget(self, state: DecodeState) -> BlockBudget | None:
         """Return the budget where there is something to choose; the first batch on a CPU times passes for it."""
-        if self._budget is None or state.tokens.device.type != "cpu":
+        if self._budget is None or not device.reads_freely(state.tokens):
             return None
         if not self._budget.is_measured:
             self._budget.measure(lambda n: self._judge_anything(state, n), state.n_rows)
@@ -89,7 +102,7 @@ class SpecDecoder:
         """Make a pass of n positions a row over nothing that matters; what it writes is overwritten."""
         tokens = state.tokens[:, :1].repeat(1, n)
         lprobs = self.verifier.score(tokens, 0)
-        constrain(lprobs, state.steps(n), state.limits, state.span(n))
+        constrain(lprobs, state.steps(n), state.limits, state.reach(n))
         self.accept(DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1)), lprobs)
 
     def _drop_finished(self, state: DecodeState) -> None:

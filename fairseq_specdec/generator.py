@@ -15,12 +15,15 @@ from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.decode import SpecDecoder
+from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.encoder import FastEncoder
+from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.engine.support import check_supported
-from fairseq_specdec.engine.verifier import Memory, Verifier
+from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.rules import Limits
 from fairseq_specdec.stats import SpecStats
 
@@ -37,12 +40,6 @@ def source_lengths(net_input: NetInput, pad: int) -> Tensor:
     if net_input.get("src_lengths") is not None:
         return net_input["src_lengths"].long()
     return net_input["src_tokens"].ne(pad).sum(1)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error, torch's or another library's, says that there is no memory left on a GPU or a CPU."""
-    said = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 
 def limits_of(
@@ -109,8 +106,8 @@ class SpecGenerator:
         self.stats = stats
         self.adaptive = adaptive
         self.certificate = Certificate() if stats.config.certify else None
-        self._encoders: list[FastEncoder] = []
-        self._decoder: SpecDecoder | None = None
+        self._decoder: SpecDecoder | RecordedDecoder | None = None
+        self._weights_at = 0  # where the first model's weights were when the decoder read them
         for model in self.models:
             check_supported(model.decoder)  # refuse before any data is read
 
@@ -180,16 +177,15 @@ class SpecGenerator:
 
     def _decode_at_once(self, net_input: NetInput, source: Source, limits: Limits, first: Tensor) -> tuple[Tensor, ...]:
         decoder = self._ready_decoder()
-        memory = self.stats.time("encode", self._encode)(net_input)
-        state = decoder.decode(source, memory, limits, first)
-        self.stats.add(state.tally, first.size(0))
-        return state.result()
+        tokens, scores, lengths, tally = decoder.decode(source, net_input, limits, first)
+        self.stats.add(tally, first.size(0))
+        return tokens, scores, lengths
 
-    def _ready_decoder(self) -> SpecDecoder:
+    def _ready_decoder(self) -> SpecDecoder | RecordedDecoder:
         """Return the decoder over the models' weights as they are now."""
         like = self.models[0].decoder.embed_tokens.weight
-        old = self._decoder
-        if old is None or old.verifier.decoders[0].weights.embedding.data_ptr() != like.data_ptr():
+        if self._decoder is None or self._weights_at != like.data_ptr():
+            self._weights_at = like.data_ptr()
             reduced = self.stats.config.engine_dtype
             if reduced and (like.device.type, like.dtype) != ("cpu", torch.float32):
                 raise OptionError([
@@ -198,19 +194,23 @@ class SpecGenerator:
                 ])  # fmt: skip
             self.stats.device, self.stats.dtype = like.device.type, reduced or str(like.dtype).removeprefix("torch.")
             weights = [read_verifier(model.decoder, reduced) for model in self.models]
-            self._encoders = [FastEncoder(model.encoder, reduced) for model in self.models]
+            encoders = [FastEncoder(model.encoder, reduced) for model in self.models]
             self.drafter.to(like.device, like.dtype)
             timed = self.stats.timed
             self._decoder = SpecDecoder(
-                timed(Verifier(weights, self.options.temperature), start="encode", score="verify", commit="verify"),
+                timed(
+                    Verifier(encoders, weights, self.options.temperature),
+                    start="encode",
+                    score="verify",
+                    commit="verify",
+                ),
                 timed(self.drafter, start="encode", propose="draft", advance="draft"),
                 accept_rule(self.stats.config.beta, self.stats.config.tau),
                 self.adaptive,
             )
+            if like.is_cuda and not (self.stats.config.no_cuda_graphs or self.stats.config.spec_stats):
+                self._decoder = RecordedDecoder(self._decoder, CudaRecorder())
         return self._decoder
-
-    def _encode(self, net_input: NetInput) -> Memory:
-        return [encoder.forward(net_input) for encoder in self._encoders]
 
     def _certify(self, net_input: NetInput, tokens: Tensor, lengths: Tensor, limits: Limits) -> None:
         assert self.certificate is not None

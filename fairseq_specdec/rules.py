@@ -8,9 +8,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from fairseq_specdec import device
+
+
+class Reach(NamedTuple):
+    """Which ends of an output a round may come to: an edit that it cannot come to is not looked at.
+
+    Args:
+        begin: --min-len or --prefix-size rule at some position.
+        end: eos is forced at some position.
+    """
+
+    begin: bool
+    end: bool
+
+
+ANYWHERE = Reach(True, True)
 
 
 @dataclass(frozen=True)
@@ -24,6 +42,7 @@ class Limits:
         unk_penalty: subtracted from the score of unk.
         prefix: [B, P] int64, forced first tokens, pad where nothing is forced; None without --prefix-size.
         source_lengths: [B] int64 with --match-source-len, else None.
+        last_steps: [B] int64 where rows have a ``max_len`` of their own, which must not exceed the one here; else None.
     """
 
     pad: int
@@ -34,40 +53,51 @@ class Limits:
     unk_penalty: float = 0.0
     prefix: Tensor | None = None
     source_lengths: Tensor | None = None
+    last_steps: Tensor | None = None
+
+    @property
+    def last_step(self) -> Tensor | int:
+        """[B] int64 or one number for all: the step at which eos is forced."""
+        return self.max_len if self.last_steps is None else self.last_steps
 
     def select_rows(self, rows: Tensor) -> Limits:
         """Keep these rows. rows: [B'] int64."""
-        prefix = None if self.prefix is None else self.prefix.index_select(0, rows)
-        lengths = None if self.source_lengths is None else self.source_lengths.index_select(0, rows)
-        return replace(self, prefix=prefix, source_lengths=lengths)
+        of_rows = {name: getattr(self, name) for name in ("prefix", "source_lengths", "last_steps")}
+        kept = {name: value.index_select(0, rows) for name, value in of_rows.items() if value is not None}
+        return replace(self, **kept)
+
+    def reach(self, lowest: int, highest: int) -> Reach:
+        """Say what steps between these two (host ints) come to."""
+        in_prefix = self.prefix is not None and lowest < self.prefix.size(1)
+        return Reach(in_prefix or lowest < self.min_len, highest >= self.max_len)
 
 
-def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, span: tuple[int, int] | None = None) -> Tensor:
+def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, reach: Reach = ANYWHERE) -> Tensor:
     """Edit log-probabilities in place as fairseq does before it picks a token.
 
     Args:
         lprobs: [B, N, V] float32, log-softmax of the verifier's logits. Changed in place.
         steps: [B, N] int64, index of the token that each position predicts (0 = first after the initial eos).
         limits: the options of this batch.
-        span: host ints, bounds of the steps that matter, where they are known: limits that they do not reach are not
-            looked at. Rows outside of it (finished ones) may keep scores that fairseq would have edited.
+        reach: what the steps that matter come to, where that is known. Rows that come to more (finished ones) keep
+            scores that fairseq would have edited.
 
     Returns:
         lprobs, edited.
 
     Source: the body of the step loop of fairseq's SequenceGenerator._generate.
     """
-    lowest, highest = span or (0, limits.max_len)
     _drop_nan(lprobs)
-    lprobs[..., limits.pad] = -math.inf
+    lprobs[..., limits.pad].fill_(-math.inf)
     if limits.unk_penalty:
-        lprobs[..., limits.unk] -= limits.unk_penalty
-    if highest >= limits.max_len:
-        _only(lprobs, torch.full_like(steps, limits.eos), steps >= limits.max_len)
-    has_prefix = limits.prefix is not None and lowest < limits.prefix.size(1)
-    if has_prefix or lowest < limits.min_len:
+        lprobs[..., limits.unk].sub_(limits.unk_penalty)
+    if reach.end:
+        last = limits.last_step
+        last = last if isinstance(last, int) else last[:, None]
+        _only(lprobs, torch.full_like(steps, limits.eos), steps >= last)
+    if reach.begin:
         may_end = steps >= limits.min_len
-        if has_prefix:
+        if limits.prefix is not None:
             may_end |= _force_prefix(lprobs, steps, limits)
         lprobs[..., limits.eos].masked_fill_(~may_end, -math.inf)
     if limits.source_lengths is not None:
@@ -78,7 +108,7 @@ def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, span: tuple[int, in
 
 def _drop_nan(lprobs: Tensor) -> None:
     """Replace NaN by -inf. A NaN among logits makes the whole log-softmax NaN, so the CPU looks at one column first."""
-    if lprobs.device.type != "cpu" or lprobs[..., 0].isnan().any():
+    if not device.reads_freely(lprobs) or lprobs[..., 0].isnan().any():
         lprobs.nan_to_num_(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 

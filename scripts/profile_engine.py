@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 import fairseq_specdec  # noqa: F401 (repairs what fairseq breaks)
 from fairseq_specdec.engine import native
-from fairseq_specdec.engine.encoder import EncoderOutput, FastEncoder
+from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 
@@ -101,11 +101,11 @@ def by_torch(name: str) -> Iterator[None]:
 @torch.no_grad()
 def pass_seconds(model: TransformerModel, engine_dtype: str | None, tick: Callable[[], object]) -> dict[int, float]:
     """Measure a pass of each width."""
-    verifier = Verifier([read_verifier(model.decoder, engine_dtype)])
-    memory = EncoderOutput(torch.randn(1, SOURCE, model.encoder.embed_tokens.embedding_dim), None)
+    verifier = Verifier([], [read_verifier(model.decoder, engine_dtype)])
+    memory = torch.randn(1, SOURCE, model.encoder.embed_tokens.embedding_dim)
     found = {}
     for width in WIDTHS:
-        verifier.start([memory], COMMITTED + max(WIDTHS))
+        verifier.decoders[0].start(memory, None, COMMITTED + max(WIDTHS))
         verifier.score(torch.full((1, COMMITTED), 5), 0)
         verifier.commit(torch.tensor([COMMITTED]))
         tokens = torch.full((1, width), 5)

@@ -157,7 +157,7 @@ class PerfectVerifier:
         self.outputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=EOS)
         self.n_types = n_types
 
-    def start(self, memory: Any, capacity: int) -> None:
+    def start(self, net_input: Any, capacity: int) -> None:
         self.lengths = torch.zeros(len(self.outputs), dtype=torch.int64)
 
     def score(self, tokens: Tensor, longest: int) -> Tensor:
@@ -231,7 +231,7 @@ def simulate(
     recorder = Recorder(drafter)
     verifier = PerfectVerifier(outputs, n_types=len(words.words) + FIRST_WORD + 100)
     first = torch.full((len(pairs),), EOS)
-    state = SpecDecoder(verifier, recorder, accept_exact).decode(source, [], limits, first)
-    tokens, _, lengths = state.result()
+    decoder = SpecDecoder(verifier, recorder, accept_exact)
+    tokens, _, lengths, tally = decoder.decode(source, sample["net_input"], limits, first)
     assert [row[1:n].tolist() for row, n in zip(tokens, lengths.tolist(), strict=True)] == outputs
-    return Simulation(sum(state.tally.counts()[0]), [words.decode(draft) for draft in recorder.drafts])
+    return Simulation(sum(tally.counts()[0]), [words.decode(draft) for draft in recorder.drafts])

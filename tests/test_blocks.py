@@ -19,7 +19,7 @@ def commit(state, drafts, accepted, following):
 
 
 def outputs(state):
-    tokens, scores, lengths = state.result()
+    tokens, _, lengths, _ = state.result()
     return [row[1:n].tolist() for row, n in zip(tokens, lengths.tolist(), strict=True)]
 
 
@@ -33,14 +33,16 @@ def test_the_output_is_cut_behind_an_eos_inside_the_draft():
     state = state_of(1)
     assert commit(state, [[4, EOS, 6]], [3], [7]) == [2]
     assert outputs(state) == [[4, EOS]]
-    assert state.all_finished()
+    state.read()
+    assert not state.is_open
 
 
 def test_an_eos_that_was_not_accepted_ends_nothing():
     state = state_of(1)
     assert commit(state, [[4, EOS, 6]], [1], [7]) == [2]
     assert outputs(state) == [[4, 7]]
-    assert not state.all_finished()
+    state.read()
+    assert state.is_open
 
 
 def test_a_finished_row_stays_as_it_is():
@@ -60,7 +62,8 @@ def test_a_rejected_tail_is_overwritten_by_the_next_block():
 def test_dropped_rows_come_back_in_their_place():
     state = state_of(3)
     commit(state, [[4, 5, 6]] * 3, [0, 1, 0], [7, EOS, 8])
-    assert not state.all_finished()
+    state.read()
+    assert state.is_open
     rows = state.rows_to_keep()
     assert rows.tolist() == [0, 2]
     state.select_rows(rows)
@@ -100,9 +103,9 @@ def test_a_draft_leaves_room_for_the_token_after_it():
 
 def test_blocks_of_different_widths_follow_each_other():
     state = state_of(1, block_size=4)
-    assert commit(state, [[4, 5, 6, 7]], [2], [8]) == [3]
-    assert commit(state, [[]], [0], [9]) == [1]
-    assert commit(state, [[4]], [1], [5]) == [2]
+    for draft, accepted, following, n_kept in (([4, 5, 6, 7], 2, 8, 3), ([], 0, 9, 1), ([4], 1, 5, 2)):
+        assert commit(state, [draft], [accepted], [following]) == [n_kept]
+        state.read()
     assert outputs(state) == [[4, 5, 8, 9, 4, 5]]
     assert state.tally.counts()[0] == [0, 1, 1, 1, 0, 0]
 
@@ -110,7 +113,7 @@ def test_blocks_of_different_widths_follow_each_other():
 def test_scores_follow_their_tokens():
     state = state_of(1)
     commit(state, [[4, 5, 6]], [2], [7])
-    _, scores, lengths = state.result()
+    _, scores, lengths, _ = state.result()
     assert scores[0, 1 : lengths[0]].tolist() == [-4.0, -5.0, -7.0]
 
 
@@ -124,6 +127,8 @@ def test_steps_number_the_tokens_that_are_predicted():
 def test_the_tally_counts_rounds_drafts_and_accepted_tokens_of_open_rows():
     state = state_of(2)
     commit(state, [[4, 5, 6], [4, EOS, 6]], [1, 3], [7, 7])
+    state.read()
     commit(state, [[4, 5, 6]] * 2, [3, 3], [7, 7])
+    state.read()
     assert state.tally.counts() == ([0, 0, 2, 0, 1], 9, 1 + 2 + 3)
     assert state_of(2).tally.counts() == ([0] * 5, 0, 0)

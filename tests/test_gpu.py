@@ -13,8 +13,10 @@ from fairseq_specdec.drafters.input import InputDrafter
 from fairseq_specdec.drafters.nat import NatDrafter
 from fairseq_specdec.drafters.ngram import NgramDrafter
 from fairseq_specdec.drafters.none import NoDrafter
+from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.stats import SpecStats
 from tests import tiny
 
@@ -36,8 +38,8 @@ def batches(task, size):
         yield utils.move_to_cuda(data.collater(rows))
 
 
-def generator_for(model, task, drafter):
-    stats = SpecStats(SpecConfig(certify=True, spec_stats="unused.json"), drafter.block_size)
+def generator_for(model, task, drafter, spec_stats="unused.json", **config):
+    stats = SpecStats(SpecConfig(certify=True, spec_stats=spec_stats, **config), drafter.block_size)
     return SpecGenerator([model], task.target_dictionary, drafter, GenerationOptions(), stats)
 
 
@@ -68,7 +70,8 @@ def test_float32_output_is_that_of_fairseq(setting, data_bin, kind, size):
             torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
     assert ours.stats.certificate["wrong"] == 0
     assert ours.stats.as_dict()["device"] == "cuda"
-    assert ours.stats.seconds["verify"] > 0
+    assert ours.stats.seconds["verify"] > 0  # statistics look between the parts of a round, so nothing is recorded
+    assert not isinstance(ours._decoder, RecordedDecoder)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -99,24 +102,49 @@ def test_right_guesses_are_accepted(setting, edit_aware):
     assert ours.stats.acceptance_length > 5
 
 
-@pytest.mark.parametrize("kind", ["input", "ngram", "file"])
-def test_a_round_reads_nothing_from_the_device_but_the_loops_one_number(setting, data_bin, kind):
-    model, task = setting
-    drafter = drafter_for(data_bin, kind)
-    propose, advance = drafter.propose, drafter.advance
+class Strict(CudaRecorder):
+    """Makes every look at the device an error while a round is made to warm up."""
 
-    def strictly(method):
-        def call(*args):
+    def warm_up(self, work):
+        def strictly():
             torch.cuda.set_sync_debug_mode("error")
             try:
-                return method(*args)
+                work()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
-        return call
+        super().warm_up(strictly)
 
-    drafter.propose, drafter.advance = strictly(propose), strictly(advance)
-    ours = generator_for(model, task, drafter)
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_round_reads_nothing_from_the_device(setting, data_bin, kind, dtype, monkeypatch, caplog):
+    monkeypatch.setattr("fairseq_specdec.generator.CudaRecorder", Strict)
+    model, task = copy.deepcopy(setting[0]).to(dtype), setting[1]
+    ours = generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None)
     for sample in batches(task, 8):
         ours.generate([model], sample)
-    assert ours.stats.drafted > 0
+    assert isinstance(ours._decoder, RecordedDecoder)
+    assert "decoding without CUDA graphs" not in caplog.text
+    assert ours.stats.certificate["wrong"] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [1, 7, 40])
+def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
+    model, task = setting
+    plain, fast = (
+        generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None, no_cuda_graphs=without)
+        for without in (True, False)
+    )
+    for _ in range(2):
+        for sample in batches(task, size):
+            for (a,), (b,) in zip(plain.generate([model], sample), fast.generate([model], sample), strict=True):
+                assert a["tokens"].tolist() == b["tokens"].tolist()
+                torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
+    assert isinstance(fast._decoder, RecordedDecoder)
+    assert not isinstance(plain._decoder, RecordedDecoder)
+    assert "decoding without CUDA graphs" not in caplog.text
+    assert fast.stats.certificate["wrong"] == 0
+    if kind != "ngram":
+        assert fast.stats.histogram == plain.stats.histogram

@@ -73,10 +73,10 @@ def test_rows_keep_their_own_prefix_and_source_length_when_others_are_dropped():
 
 @pytest.mark.parametrize("prefix", [None, torch.tensor([[5, PAD]])], ids=["", "prefix"])
 @pytest.mark.parametrize("max_len", [3, 5, 30])
-def test_knowing_the_span_of_the_steps_changes_no_score(max_len, prefix):
+def test_knowing_what_the_steps_come_to_changes_no_score(max_len, prefix):
     limits = Limits(PAD, UNK, EOS, max_len, min_len=2, unk_penalty=0.5, prefix=prefix)
     for lowest in range(5):
         steps = torch.arange(lowest, lowest + 3)[None]
         scores = torch.randn(1, 3, 6).log_softmax(-1)
         expected = constrain(scores.clone(), steps, limits)
-        assert constrain(scores.clone(), steps, limits, span=(lowest, lowest + 2)).equal(expected)
+        assert constrain(scores.clone(), steps, limits, limits.reach(lowest, lowest + 2)).equal(expected)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
 from fairseq_specdec.registry import Registry
 
 FILLER = "madeupword"  # what fairseq calls symbols that only make a dictionary's size a multiple of 8
@@ -101,6 +101,19 @@ class Drafter(Protocol):
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows of the batch. rows: [B'] int64."""
+
+    def finish(self, decoded: Decoded) -> None:
+        """Learn what a batch has become."""
+
+    def fork(self) -> Drafter | None:
+        """Return a drafter that knows the same and has batches of its own, for recording; None where that cannot be.
+
+        What is recorded (`start`, `propose`, `advance`) must change tensors of the rows in place, read nothing on the
+        host, and do the same in every round.
+        """
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that the rows of the batch have here, each tensor with a row for every one."""
 
 
 DRAFTERS: Registry[Drafter] = Registry("drafter")

@@ -72,6 +72,9 @@ class FileDrafter(GuidedDrafter):
         guide = self._tokens[(begin[:, None] + columns).clamp(max=self._tokens.numel() - 1)]  # [B, G]
         self.begin(guide.masked_fill(columns >= lengths[:, None], -1), lengths)
 
+    def fork(self) -> None:
+        """Return None: finding the guesses of a batch reads the host."""
+
 
 def _another_length(count: int, path: str, wanted: str) -> OptionError:
     return OptionError([

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState, DraftBlock
+from fairseq_specdec import device
+from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
 
@@ -36,7 +39,7 @@ class GuidedDrafter:
         self._rule = _edit_aware_place if edit_aware else _published_place
         self._guide: Tensor  # [B, G] int64, target ids from the left, behind each row's end -1
         self._lengths: Tensor  # [B] int64
-        self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one
+        self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one (-1: none yet)
         self._is_next = True  # which of the two
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -51,13 +54,13 @@ class GuidedDrafter:
         """
         self._guide = guide
         self._lengths = lengths
-        self._place = torch.zeros_like(lengths)
-        self._is_next = True
+        self._is_next = device.reads_freely(guide)  # elsewhere every round is alike, the first one too
+        self._place = torch.full_like(lengths, 0 if self._is_next else -1)
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Copy up to K tokens from the place that the output has got to. O(B * G); no host read."""
         if not self._is_next:
-            self._place = self._rule(self._guide, self._lengths, self._place, state)
+            self._place.copy_(self._rule(self._guide, self._lengths, self._place, state))
         self._is_next = True
         columns = self._place[:, None] + torch.arange(self.block_size, device=self._place.device)  # [B, K]
         tokens = self._guide.gather(1, columns.clamp(max=self._guide.size(1) - 1)).clamp(min=0)
@@ -65,8 +68,19 @@ class GuidedDrafter:
 
     def advance(self, kept: Tensor) -> None:
         """Move to the guide's token that the last of the ``kept`` [B] int64 tokens stands for, drafted or not."""
-        self._place = self._place + kept - int(self._is_next)
+        self._place += kept - int(self._is_next)
         self._is_next = False
+
+    def finish(self, decoded: Decoded) -> None:
+        """Nothing to learn."""
+
+    def fork(self) -> GuidedDrafter | None:
+        """Return one with the same guides, or None where finding them reads the host."""
+        return copy.copy(self)
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return [self._guide, self._lengths, self._place]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
@@ -80,7 +94,7 @@ def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: 
     Args:
         guide: [B, G] int64, -1 behind each row's end.
         lengths: [B] int64, of the rows.
-        stands_for: [B] int64, the guide's token that the last output token stands for.
+        stands_for: [B] int64, the guide's token that the last output token stands for; -1 where there is no output.
         state: the batch; the initial eos is no output.
     """
     n_common = suffix_lengths(guide, last_tokens(state, MAX_SUFFIX, 1))
@@ -91,7 +105,7 @@ def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: 
         place = torch.where(matches.sum(1).eq(1), (matches * (columns + 1)).amax(1), place)
     here = guide.gather(1, stands_for.clamp(0, guide.size(1) - 1)[:, None])  # [B, 1]
     last = state.tokens.gather(1, state.lengths[:, None] - 1)
-    goes_on = here.eq(last).squeeze(1) & (stands_for < lengths)
+    goes_on = (here.eq(last).squeeze(1) & (stands_for < lengths)) | (stands_for < 0)
     return torch.where(goes_on, stands_for + 1, place)
 
 

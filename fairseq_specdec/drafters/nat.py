@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec import device
+from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
@@ -38,6 +40,7 @@ class NatDrafter:
         self._decoder: BlockDecoder | None = None
         self._can_draft = True
         self._waiting: Source | None = None  # what is yet to be encoded
+        self._capacity = 0  # most positions of a prefix and a block in this batch
 
     @classmethod
     def build(cls, setting: DrafterSetting) -> NatDrafter:
@@ -75,15 +78,15 @@ class NatDrafter:
                 longest,
             )
             return
-        self._waiting = source
-        if source.tokens.device.type != "cpu":
+        self._waiting, self._capacity = source, state.capacity + self.block_size
+        if not device.reads_freely(source.tokens):
             self._encode()
 
     def _encode(self) -> None:
         source, self._waiting = self._waiting, None
         assert source is not None
         out = self._encoder.forward({"src_tokens": source.tokens, "src_lengths": source.lengths})
-        self._decoder.start(out.memory, out.padding, out.embedding, out.positions)
+        self._decoder.start(out.memory, out.padding, out.embedding, out.positions, self._capacity)
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Fill K masks behind each row's tokens; cost grows with prefix + K."""
@@ -100,6 +103,19 @@ class NatDrafter:
 
     def advance(self, kept: Tensor) -> None:
         """Nothing is cached between rounds."""
+
+    def finish(self, decoded: Decoded) -> None:
+        """Nothing to learn."""
+
+    def fork(self) -> NatDrafter:
+        """Return one with the same weights."""
+        twin = copy.copy(self)
+        twin._decoder = BlockDecoder(self._decoder.weights)
+        return twin
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return self._decoder.tensors() if self._can_draft else []
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec import device
+from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.ngram_table import NgramTable
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
@@ -50,7 +52,7 @@ class NgramDrafter:
         self.symbols = symbols
         self.table = NgramTable(MAX_N, eos, corpus or [])
         self._source: Tensor  # [B, 1 + S] int64, eos and target ids from the left, -1 behind each row's end
-        self._batches: list[DecodeState] = []  # the one at hand, and those before it that are yet to be learned from
+        self._unread: list[tuple[Tensor, Tensor]] = []  # tokens and lengths of batches that are yet to be learned from
         self._asked: Tensor  # [B] int64, length of the match in the row that the last draft was copied from, else 0
         self._has_asked = False  # in this round
         self._tried, self._right = torch.zeros(2, MAX_N + 1)  # copies by length of the match
@@ -76,21 +78,15 @@ class NgramDrafter:
         self._tried, self._right = self._tried.to(device), self._right.to(device)
 
     def start(self, source: Source, state: DecodeState) -> None:
-        """Keep the source, in target ids and aligned on the left.
-
-        The batches before are learned from now on a GPU, where a round must not read the host, and with the next draft
-        on a CPU, where it costs more than a round and drafts may not pay.
-        """
-        if source.tokens.device.type != "cpu" or len(self._batches) >= MOST_UNREAD:
-            self._catch_up()
-        self._batches.append(state)
+        """Keep the source, in target ids and aligned on the left."""
         # a sentence begins behind an eos
         self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
         self._asked = torch.zeros_like(source.lengths)
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Draft from the longer of the two matches. O(B * (S + T) * MAX_N); no host read on a GPU."""
-        self._catch_up(but=1)
+        if self._unread:
+            self._catch_up()
         self._has_asked = True
         last = last_tokens(state, MAX_N, 0)
         copied, n_copied, matched = self._copy(state, last)
@@ -98,25 +94,38 @@ class NgramDrafter:
         trusted = self._right[matched] + right >= MIN_TRUST * (self._tried[matched] + tried)
         matched = torch.where(trusted & (n_copied > 0), matched, 0)
         likely, n_likely, known = self.table.roll_out(last, self.block_size)
-        copy = matched >= known
-        self._asked = torch.where(copy, matched, 0)
-        lengths = torch.where(copy, n_copied.masked_fill(matched.eq(0), 0), n_likely)
-        return DraftBlock(torch.where(copy[:, None], copied, likely).clamp(min=0), lengths)
+        is_copy = matched >= known
+        self._asked.copy_(torch.where(is_copy, matched, 0))
+        lengths = torch.where(is_copy, n_copied.masked_fill(matched.eq(0), 0), n_likely)
+        return DraftBlock(torch.where(is_copy[:, None], copied, likely).clamp(min=0), lengths)
 
-    def _catch_up(self, but: int = 0) -> None:
-        """Learn from what was decoded, the last ``but`` batches left out."""
-        n = len(self._batches) - but
-        self._learn(self._batches[:n])
-        self._batches = self._batches[n:]
+    def finish(self, decoded: Decoded) -> None:
+        """Learn from what was decoded.
 
-    def _learn(self, batches: list[DecodeState]) -> None:
-        """Add the outputs of finished batches to the table."""
-        if not batches:
+        On a CPU that waits for the next draft, since drafts may not pay and learning costs more than a round.
+        """
+        self._unread.append((decoded.tokens, decoded.lengths))
+        if not device.reads_freely(decoded.tokens) or len(self._unread) >= MOST_UNREAD:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Add the outputs of batches to the table."""
+        outputs, self._unread = self._unread, []
+        if not outputs:
             return
-        outputs = [state.result() for state in batches]
-        width = max(tokens.size(1) for tokens, _, _ in outputs)
-        tokens = [torch.nn.functional.pad(tokens[:, 1:], (0, width - tokens.size(1))) for tokens, _, _ in outputs]
-        self.table.add(torch.cat(tokens), torch.cat([lengths for _, _, lengths in outputs]) - 1)
+        width = max(tokens.size(1) for tokens, _ in outputs)
+        tokens = [torch.nn.functional.pad(tokens[:, 1:], (0, width - tokens.size(1))) for tokens, _ in outputs]
+        self.table.add(torch.cat(tokens), torch.cat([lengths for _, lengths in outputs]) - 1)
+
+    def fork(self) -> NgramDrafter:
+        """Return one that shares the tables; only this one learns."""
+        twin = copy.copy(self)
+        twin._unread = []
+        return twin
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return [self._source, self._asked]
 
     def _copy(self, state: DecodeState, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find the longest match in the row itself, the latest where there are several.
@@ -147,7 +156,8 @@ class NgramDrafter:
         tried = (MEMORY * self._tried).index_add(0, self._asked, rounds.to(self._tried))
         right = (MEMORY * self._right).index_add(0, self._asked, (rounds & kept.gt(1)).to(self._right))
         share = (MOST / tried).clamp(max=1.0)
-        self._tried, self._right = tried * share, right * share
+        self._tried.copy_(tried * share)
+        self._right.copy_(right * share)
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fairseq_specdec import device
+
 SMALLEST, LARGEST = 1 << 16, 1 << 22  # slots for each n
 MIN_SHARE = 0.4  # a token is offered where at least this share of what followed the n-gram was that token
 AT_ONCE = 1000  # sentences of a corpus that are added together, so that a long one does not widen all
@@ -56,7 +58,7 @@ class NgramTable:
         for k in range(n_tokens):
             token, n = self._ask(last)
             alive = alive & n.gt(0)
-            if last.device.type == "cpu" and not alive.any():
+            if device.reads_freely(last) and not alive.any():
                 break
             first_n = n if k == 0 else first_n
             tokens.append(token)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 
 
@@ -39,3 +39,14 @@ class NoDrafter:
 
     def select_rows(self, rows: Tensor) -> None:
         """Nothing to select."""
+
+    def finish(self, decoded: Decoded) -> None:
+        """Nothing to learn."""
+
+    def fork(self) -> NoDrafter | None:
+        """Return itself: it has no batches."""
+        return self
+
+    def tensors(self) -> list[Tensor]:
+        """Return none."""
+        return []

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fairseq_specdec import device
 from fairseq_specdec.engine.kv_cache import CrossCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.linear import LinearMap, convert_all, read_linear
@@ -62,7 +63,9 @@ class BlockDecoder:
         table = self.weights.base.positions
         return None if table is None else table.size(0) - self.weights.base.pad - 1
 
-    def start(self, memory: Tensor, padding: Tensor | None, embedding: Tensor, positions: Tensor) -> None:
+    def start(
+        self, memory: Tensor, padding: Tensor | None, embedding: Tensor, positions: Tensor, capacity: int = 0
+    ) -> None:
         """Begin a batch.
 
         Args:
@@ -70,12 +73,15 @@ class BlockDecoder:
             padding: [B, S] bool, True at padding, or None.
             embedding: [B, S, C], source token embeddings.
             positions: [B, S, C], source position embeddings.
+            capacity: positions of a prefix and its block to prepare for.
         """
         layers = self.weights.base.layers
         self._source = CrossCache([layer.cross_kv(memory) for layer in layers], layers[0].heads, padding)
         self._embedding = embedding
         self._copy_keys = (embedding + positions).transpose(1, 2)
         self._copied = embedding[:, :0]
+        if self.weights.copy_query is not None and capacity > 0 and not device.reads_freely(memory):
+            self._copy(capacity)  # a round that is recorded must not depend on what earlier ones computed
 
     def forward(self, prefix: Tensor, lengths: Tensor, block_size: int) -> Tensor:
         """Predict a block behind each row's prefix.
@@ -149,6 +155,10 @@ class BlockDecoder:
             copied = score.softmax(-1, dtype=torch.float32).to(self._embedding) @ self._embedding
             self._copied = torch.cat([self._copied, copied], dim=1)
         return self._copied[:, :n]
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return [*self._source.tensors(), self._embedding, self._copy_keys, self._copied]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""

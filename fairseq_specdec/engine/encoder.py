@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_specdec import device
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
 from fairseq_specdec.engine.native_layer import Keys, NativeLayer, native_layers
 from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
@@ -49,15 +50,21 @@ class FastEncoder:
         Args:
             net_input: fairseq's; ``src_tokens`` [B, S] int64, padded on either side.
         """
-        tokens, w = net_input["src_tokens"], self._weights
-        if w is None or (w.positions is not None and tokens.size(1) + w.pad >= w.positions.size(0)):
+        tokens = net_input["src_tokens"]
+        if not self.can_run(tokens.size(1)):
             return _stock(self._module.forward_torchscript(net_input))
-        return _run(w, tokens, self._native)
+        assert self._weights is not None
+        return _run(self._weights, tokens, self._native)
+
+    def can_run(self, width: int) -> bool:
+        """Say whether sources of so many positions are run by their weights and not by the module itself."""
+        w = self._weights
+        return w is not None and (w.positions is None or width + w.pad < w.positions.size(0))
 
 
 def _run(w: EncoderWeights, tokens: Tensor, native: list[NativeLayer] | None) -> EncoderOutput:
     padding: Tensor | None = tokens.eq(w.pad)
-    if not padding.any():  # host sync: once a batch
+    if device.reads_freely(tokens) and not padding.any():
         padding = None
     embedding = F.embedding(tokens, w.embedding)
     embedding = embedding * w.scale if w.scale != 1.0 else embedding

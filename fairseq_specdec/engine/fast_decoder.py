@@ -78,6 +78,10 @@ class FastDecoder:
         """Advance each row by kept [B] int64."""
         self._cache.commit(kept)
 
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return [*self._cache.tensors(), *self._source.tensors()]
+
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         self._cache.select_rows(rows)

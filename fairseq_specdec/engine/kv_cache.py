@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from fairseq_specdec import device
 from fairseq_specdec.engine.native_layer import Keys
 
 CLEAR_AHEAD = 32  # positions
@@ -38,6 +39,8 @@ class KVCache:
         self._views = self._split()
         self._keys: list[Keys] = []  # of each layer, from the first pass of compiled code on
         self._clean = 0  # positions of every row up to here hold numbers, not what the memory held before
+        if not device.reads_freely(like):
+            self._clear(self.capacity)  # a round that is recorded must not depend on what earlier ones cleared
         self.lengths = torch.zeros(self.n_rows, dtype=torch.int64, device=like.device)
         self._rows = torch.empty(0)
         self._extent = 0
@@ -67,7 +70,7 @@ class KVCache:
             own block up to itself; None when all is visible.
         """
         self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
-        if where.numel() == 1:
+        if where.numel() == 1 and device.reads_freely(where):  # elsewhere ``longest`` may be more than its length
             return None
         hidden = torch.arange(self._extent, device=where.device) > where[..., None]  # [B, N, extent]
         mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=where.device)
@@ -100,6 +103,10 @@ class KVCache:
         if not self._keys:
             self._keys = [Keys(0, *views, self.lengths) for views in self._views]
         return self._keys[layer].up_to(self._extent), self._store[layer]
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return [self.lengths, *(store.view(self.n_rows, self.capacity, -1) for store in self._store)]
 
     def _split(self) -> list[tuple[Tensor, Tensor]]:
         """Return keys and values of each layer, each a [B, H, T, D] view."""
@@ -148,6 +155,10 @@ class CrossCache:
     def read(self, layer: int) -> tuple[Tensor, Tensor]:
         """Return keys and values of a layer, each [B, H, S, D]."""
         return self._kv[layer]
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return [*(part for kv in self._kv for part in kv), *([] if self.mask is None else [self.mask])]
 
     def keys(self, layer: int) -> Keys:
         """Return what compiled code looks at in a layer."""

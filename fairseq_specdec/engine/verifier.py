@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fairseq_specdec.engine.encoder import EncoderOutput
+from fairseq_specdec.engine.encoder import EncoderOutput, FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
 
@@ -15,21 +17,39 @@ Memory = list[EncoderOutput]  # one for each model of the ensemble
 
 
 class Verifier:
-    """Scores blocks of positions.
+    """Encodes the source and scores blocks of positions.
 
     Args:
-        weights: one set for each model of the ensemble.
+        encoders: of each model of the ensemble.
+        weights: of their decoders.
         temperature: divides the logits.
     """
 
-    def __init__(self, weights: list[DecoderWeights], temperature: float = 1.0) -> None:
+    def __init__(
+        self, encoders: Sequence[FastEncoder], weights: Sequence[DecoderWeights], temperature: float = 1.0
+    ) -> None:
+        self.encoders = encoders
         self.decoders = [FastDecoder(w) for w in weights]
         self.temperature = temperature
 
-    def start(self, memory: Memory, capacity: int) -> None:
-        """Begin a batch: project the source once, make room for ``capacity`` positions a row."""
+    def fork(self) -> Verifier:
+        """Return a verifier with the same weights and batches of its own."""
+        return Verifier(self.encoders, [decoder.weights for decoder in self.decoders], self.temperature)
+
+    def start(self, net_input: dict[str, Any], capacity: int) -> Memory:
+        """Begin a batch: encode and project the source once, make room for ``capacity`` positions a row.
+
+        Args:
+            net_input: fairseq's; ``src_tokens`` [B, S] int64, padded on either side.
+            capacity: T.
+
+        Returns:
+            what each encoder made of it.
+        """
+        memory = [encoder.forward(net_input) for encoder in self.encoders]
         for decoder, output in zip(self.decoders, memory, strict=True):
             decoder.start(output.memory, output.padding, capacity)
+        return memory
 
     def score(self, tokens: Tensor, longest: int) -> Tensor:
         """Score a block behind each row's committed positions.
@@ -55,6 +75,10 @@ class Verifier:
         """Advance each row by kept [B] int64."""
         for decoder in self.decoders:
             decoder.commit(kept)
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that rows have here, each tensor with a row for every one."""
+        return [tensor for decoder in self.decoders for tensor in decoder.tensors()]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""

@@ -1,0 +1,50 @@
+"""Work that is recorded once and then run again as it is, on the same memory: CUDA graphs.
+
+At a handful of positions a GPU waits for the next launch most of the time; a recording is launched as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+
+
+class Recording(Protocol):
+    """What was recorded."""
+
+    def replay(self) -> None:
+        """Do it again, on the tensors that it was recorded with."""
+
+
+class Recorder(Protocol):
+    """Records work. It must read nothing on the host; what Python decides on the way is decided once."""
+
+    def warm_up(self, work: Callable[[], None]) -> None:
+        """Do the work, so that libraries load and choose what they need before anything is recorded."""
+
+    def record(self, work: Callable[[], None]) -> Recording:
+        """Record the work without doing it; the memory that it makes lives as long as the recording."""
+
+
+class CudaRecorder:
+    """Records CUDA graphs. They share one pool of memory, so that their intermediate results lie in the same place."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def warm_up(self, work: Callable[[], None]) -> None:
+        """Do the work beside the current stream, as recording does."""
+        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            work()
+        current.wait_stream(stream)
+
+    def record(self, work: Callable[[], None]) -> Recording:
+        """Record the work without doing it; threads that load data may use the GPU meanwhile, hence the mode."""
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            work()
+        return graph

@@ -1,0 +1,68 @@
+"""A round on another device than the host's, without one: tensors have a device, a type and a shape and no numbers.
+
+What mixes devices or types, or looks at a number, is an error here as it is on a GPU.
+"""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from fairseq_specdec.acceptance import accept_rule
+from fairseq_specdec.blocks import Source
+from fairseq_specdec.decode import SpecDecoder
+from fairseq_specdec.engine.encoder import FastEncoder
+from fairseq_specdec.engine.verifier import Verifier
+from fairseq_specdec.engine.weights import read_verifier
+from fairseq_specdec.recorded import RecordedDecoder
+from fairseq_specdec.rules import Limits
+from tests import oracle
+from tests.test_recorded import KINDS, drafter_for
+
+PAD, EOS, UNK = 1, 2, 3
+META = torch.device("meta")
+
+
+class Once:
+    """In the place of a recorder: does the work, once for each recording."""
+
+    def warm_up(self, work):
+        work()
+
+    def record(self, work):
+        work()
+        return SimpleNamespace(replay=lambda: None)
+
+
+@pytest.fixture(scope="module")
+def setting(data_bin, verifier):
+    return oracle.load(verifier, data_bin)
+
+
+@pytest.mark.parametrize("beta", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_round_stays_on_the_device_in_its_precision_and_reads_nothing(setting, data_bin, kind, dtype, beta):
+    model = copy.deepcopy(setting[0][0]).to(dtype).to(META)
+    drafter = drafter_for(data_bin, kind)
+    drafter.to(META, dtype)
+    verifier = Verifier([FastEncoder(model.encoder)], [read_verifier(model.decoder)], temperature=0.7)
+    decoder = RecordedDecoder(SpecDecoder(verifier, drafter, accept_rule(beta, 0.5)), Once())
+    limits = Limits(PAD, UNK, EOS, max_len=20, min_len=3, unk_penalty=0.5)
+    first = torch.zeros(3, dtype=torch.int64, device=META)
+    source = Source(torch.zeros(3, 7, dtype=torch.int64, device=META), first, PAD)
+    session = decoder._session(decoder._shape_for(source, limits), limits, first)
+    session._round()  # one after the first, whose state is another
+    assert {tensor.device for tensor in session._tensors()} == {META}
+    assert session.state.scores.dtype == torch.float32
+    caches = session._decoder.verifier.decoders[0].tensors()[1:]
+    assert {tensor.dtype for tensor in caches} == {dtype}
+
+
+def test_such_a_device_is_as_strict_as_one():
+    x = torch.zeros(3, device=META)
+    for wrong in (lambda: x + torch.zeros(3), lambda: x.sum().item(), lambda: x.nonzero(), lambda: bool(x.any())):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            wrong()
