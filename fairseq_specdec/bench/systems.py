@@ -78,7 +78,6 @@ class SpecSystem:
         if config.beta > 1:
             notes.append(f"relaxed acceptance (beta {config.beta}, tau {config.tau:g}), another system than greedy")
         self.note = ", ".join(notes) or None
-        self._fresh = self._drafter_state() if "drafter_path" not in _options_of(wanted.kind) else None
 
     @property
     def acceptance_length(self) -> float | None:
@@ -89,19 +88,11 @@ class SpecSystem:
         """Count from nothing, with a drafter that has seen nothing of the data."""
         old = self.generator.stats
         self.generator.stats = SpecStats(old.config, old.block_size, old.device, old.dtype)
-        if self._fresh is not None:
-            vars(self.generator.drafter).clear()
-            vars(self.generator.drafter).update(copy.deepcopy(self._fresh))
+        self.generator.drafter.forget()
 
     def decode(self, batch: Batch) -> list[list[int]]:
         """See `System`."""
         return _search(self.task, self.generator, self.loaded, batch)
-
-    def _drafter_state(self) -> dict[str, Any]:
-        """Return what the drafter holds before it sees any data; a table that grows would know a second pass."""
-        like = next(self.loaded.models[0].parameters())
-        self.generator.drafter.to(like.device, like.dtype)
-        return copy.deepcopy(vars(self.generator.drafter))
 
 
 def _search(task: FairseqTask, generator: Any, loaded: Loaded, batch: Batch) -> list[list[int]]:

@@ -129,13 +129,14 @@ def _check(args: Namespace) -> list[int]:
         reasons.append("--path must name the checkpoint of the verifier, got nothing: pass --path V.pt.")
     if given.beam not in (1, 5):  # 5 is fairseq's default
         reasons.append(f"--beam is set by each system, got {given.beam}: pass --systems fairseq-beam{given.beam}.")
+    defaults = {"beta": 1, "tau": 0.0, "no_cuda_graphs": False}
     refused = [
         ("batch_size", None, "pass --batch-sizes"),
         ("task", TASK, "leave it out"),
         ("num_shards", 1, "pass --limit for fewer sentences"),
         ("score_reference", False, "leave it out"),
         ("drafter", "none", "name the drafter in --systems"),
-        *((name, {"beta": 1, "tau": 0.0}.get(name), "write it behind a system") for name in sorted(EVERY_DRAFTER)),
+        *((name, defaults.get(name), "write it behind a system") for name in sorted(EVERY_DRAFTER)),
         ("certify", False, "run specdec certify"),
         ("spec_stats", None, "pass --json"),
     ]  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -66,7 +68,7 @@ def shared_symbols(source: Any, target: Any) -> Tensor | None:
     )
 
 
-class Drafter(Protocol):
+class Drafter(ABC):
     """Guesses the next tokens of every row of a batch.
 
     Attributes:
@@ -75,11 +77,12 @@ class Drafter(Protocol):
         block_size: K, the width of the widest block it proposes.
     """
 
-    required: ClassVar[frozenset[str]]
-    accepted: ClassVar[frozenset[str]]
+    required: ClassVar[frozenset[str]] = frozenset()
+    accepted: ClassVar[frozenset[str]] = frozenset()
     block_size: int
 
     @classmethod
+    @abstractmethod
     def build(cls, setting: DrafterSetting) -> Drafter:
         """Make the drafter.
 
@@ -87,23 +90,35 @@ class Drafter(Protocol):
             ValueError: the setting does not suit it.
         """
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Move to where the verifier is; called before each batch, free when nothing changes."""
-
+    @abstractmethod
     def start(self, source: Source, state: DecodeState) -> None:
         """Begin a batch: encode, index or keep the source. The state is read only, here and later."""
 
+    @abstractmethod
     def propose(self, state: DecodeState) -> DraftBlock:
         """Guess up to K tokens for each row; a round may go by without it being asked."""
+
+    @abstractmethod
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows of the batch. rows: [B'] int64."""
+
+    @abstractmethod
+    def tensors(self) -> list[Tensor]:
+        """Return all that the rows of the batch have here, each tensor with a row for every one."""
+
+    # what a drafter need not do
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move to where the verifier is."""
 
     def advance(self, kept: Tensor) -> None:
         """Learn how many tokens each row was given. kept: [B] int64."""
 
-    def select_rows(self, rows: Tensor) -> None:
-        """Keep these rows of the batch. rows: [B'] int64."""
-
     def finish(self, decoded: Decoded) -> None:
         """Learn what a batch has become."""
+
+    def forget(self) -> None:
+        """Forget what batches have taught."""
 
     def fork(self) -> Drafter | None:
         """Return a drafter that knows the same and has batches of its own, for recording; None where that cannot be.
@@ -111,9 +126,7 @@ class Drafter(Protocol):
         What is recorded (`start`, `propose`, `advance`) must change tensors of the rows in place, read nothing on the
         host, and do the same in every round.
         """
-
-    def tensors(self) -> list[Tensor]:
-        """Return all that the rows of the batch have here, each tensor with a row for every one."""
+        return copy.copy(self)
 
 
 DRAFTERS: Registry[Drafter] = Registry("drafter")

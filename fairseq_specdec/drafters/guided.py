@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock
+from fairseq_specdec.blocks import DecodeState, DraftBlock
 from fairseq_specdec.config import MAX_BLOCK_SIZE
+from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
 
 MAX_SUFFIX = 3  # longest suffix of the output that is looked up in the guide, as published
 DEFAULT_BLOCK_SIZE = 32
 
 
-class GuidedDrafter:
+class GuidedDrafter(Drafter):
     """Copies a guide from where the output has got to.
 
     While drafts are accepted the copy goes on behind them. After a bifurcation the place is found again.
@@ -41,9 +40,6 @@ class GuidedDrafter:
         self._lengths: Tensor  # [B] int64
         self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one (-1: none yet)
         self._is_next = True  # which of the two
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Nothing to move: the guide comes with the batch."""
 
     def begin(self, guide: Tensor, lengths: Tensor) -> None:
         """Begin a batch; the first draft is the guide from its first token.
@@ -70,13 +66,6 @@ class GuidedDrafter:
         """Move to the guide's token that the last of the ``kept`` [B] int64 tokens stands for, drafted or not."""
         self._place += kept - int(self._is_next)
         self._is_next = False
-
-    def finish(self, decoded: Decoded) -> None:
-        """Nothing to learn."""
-
-    def fork(self) -> GuidedDrafter | None:
-        """Return one with the same guides, or None where finding them reads the host."""
-        return copy.copy(self)
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""

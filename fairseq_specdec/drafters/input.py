@@ -25,7 +25,6 @@ class InputDrafter(GuidedDrafter):
         block_size, edit_aware: see `GuidedDrafter`.
     """
 
-    required: ClassVar[frozenset[str]] = frozenset()
     accepted: ClassVar[frozenset[str]] = frozenset({"draft_rule"})
 
     def __init__(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
+from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
 from fairseq_specdec.engine.encoder import FastEncoder
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @DRAFTERS.register("nat")
-class NatDrafter:
+class NatDrafter(Drafter):
     """Drafts with a trained Spec-Drafter.
 
     Args:
@@ -30,7 +30,6 @@ class NatDrafter:
     """
 
     required: ClassVar[frozenset[str]] = frozenset({"drafter_path"})
-    accepted: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, model: Any, block_size: int, engine_dtype: str | None = None) -> None:
         self.model = model.eval()
@@ -100,12 +99,6 @@ class NatDrafter:
         room = self._decoder.max_positions
         usable = torch.full_like(lengths, k) if room is None else (room - lengths).clamp(0, k)
         return DraftBlock(logits.argmax(-1), usable)
-
-    def advance(self, kept: Tensor) -> None:
-        """Nothing is cached between rounds."""
-
-    def finish(self, decoded: Decoded) -> None:
-        """Nothing to learn."""
 
     def fork(self) -> NatDrafter:
         """Return one with the same weights."""

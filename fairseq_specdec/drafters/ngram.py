@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
-from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
+from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.drafters.ngram_table import NgramTable
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
 
@@ -24,7 +24,7 @@ MOST_UNREAD = 64  # batches
 
 
 @DRAFTERS.register("ngram")
-class NgramDrafter:
+class NgramDrafter(Drafter):
     """Drafts what followed the last n tokens, longest n first.
 
     Two places are looked in, and the longer match is taken: the row itself (its source, then its output so far), whose
@@ -41,7 +41,6 @@ class NgramDrafter:
         corpus: target ids [n] int64 of sentences that fill the table, each ending in eos.
     """
 
-    required: ClassVar[frozenset[str]] = frozenset()
     accepted: ClassVar[frozenset[str]] = frozenset({"ngram_corpus"})
 
     def __init__(
@@ -116,6 +115,13 @@ class NgramDrafter:
         width = max(tokens.size(1) for tokens, _ in outputs)
         tokens = [torch.nn.functional.pad(tokens[:, 1:], (0, width - tokens.size(1))) for tokens, _ in outputs]
         self.table.add(torch.cat(tokens), torch.cat([lengths for _, lengths in outputs]) - 1)
+
+    def forget(self) -> None:
+        """Know the corpus alone."""
+        self._unread = []
+        self.table.forget()
+        self._tried.zero_()
+        self._right.zero_()
 
     def fork(self) -> NgramDrafter:
         """Return one that shares the tables; only this one learns."""

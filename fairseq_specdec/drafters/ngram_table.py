@@ -32,10 +32,21 @@ class NgramTable:
         empty = torch.zeros(max_n * self.size, dtype=torch.int64)
         # the n-gram's hash, its most frequent next token, how often that came, how often any, and the vote
         self._key, self._next, self._hits, self._total, self._vote = (empty.clone() for _ in range(5))
-        for begin in range(0, len(corpus), AT_ONCE):
-            part = corpus[begin : begin + AT_ONCE]
+        self._corpus = corpus
+        self._add_corpus()
+
+    def forget(self) -> None:
+        """Forget all but the corpus."""
+        for part in (self._key, self._next, self._hits, self._total, self._vote):
+            part.zero_()
+        self._add_corpus()
+
+    def _add_corpus(self) -> None:
+        at = self._key.device
+        for begin in range(0, len(self._corpus), AT_ONCE):
+            part = self._corpus[begin : begin + AT_ONCE]
             lengths = torch.tensor([sentence.numel() for sentence in part])
-            self.add(torch.nn.utils.rnn.pad_sequence(part, batch_first=True), lengths)
+            self.add(torch.nn.utils.rnn.pad_sequence(part, batch_first=True).to(at), lengths.to(at))
 
     def to(self, device: torch.device) -> None:
         """Move the table."""
