@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
+from fairseq_specdec.engine import native_round
 from fairseq_specdec.rules import Limits, Reach
 
 
@@ -191,7 +192,7 @@ class DecodeState:
     def with_draft(self, draft: DraftBlock) -> Tensor:
         """Return the verifier's input [B, K + 1] int64: each row's last token, then its draft."""
         last = self.tokens.gather(1, self.lengths[:, None] - 1)  # [B, 1]
-        return torch.cat([last, draft.tokens], dim=1)
+        return torch.cat([last, draft.tokens], dim=1) if draft.tokens.size(1) else last
 
     @property
     def n_rows(self) -> int:
@@ -238,6 +239,8 @@ class DecodeState:
         Returns:
             [B] int64, tokens really appended: 0 for finished rows, else 1..K + 1.
         """
+        if self.limits.last_steps is None and native_round.can_run(lprobs):
+            return self._commit_native(draft, verdict, lprobs)
         width = draft.tokens.size(1)
         columns = self._columns[: width + 1]
         next_token = verdict.next_token[:, None]  # [B, 1]
@@ -258,6 +261,17 @@ class DecodeState:
         counts = (kept, draft.lengths, verdict.n_accepted)
         self.status = torch.stack([self.lengths, self.finished.to(kept), *counts])
         return kept
+
+    def _commit_native(self, draft: DraftBlock, verdict: Verdict, lprobs: Tensor) -> Tensor:
+        """Do the same by compiled code."""
+        self.status = native_round.commit(
+            (self.tokens, self.scores, self.lengths, self.finished),
+            (self.limits.eos, self.limits.max_len),
+            (draft.tokens, draft.lengths),
+            (verdict.n_accepted, verdict.next_token),
+            lprobs,
+        )
+        return self.status[2]
 
     def rows_to_keep(self) -> Tensor | None:
         """Return [B'] int64, the rows to go on with, when dropping the finished ones pays, else None."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairseq_specdec.rules import Limits, constrain
+from fairseq_specdec.rules import Limits, constrain, drop_nan
 
 NEAR_TIE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}
 LARGEST = torch.finfo(torch.float32).max  # stands for infinity, which JSON does not have
@@ -110,6 +110,7 @@ def _rescore(
         logits = model.decoder(previous, encoder_out=chosen)[0]
         each.append(torch.log_softmax(logits / temperature, dim=-1, dtype=torch.float32))
     score = each[0] if len(each) == 1 else torch.logsumexp(torch.stack(each), dim=0) - math.log(len(each))
+    drop_nan(score)
     steps = torch.arange(previous.size(1), device=tokens.device).expand_as(previous)
     return constrain(score, steps, limits.select_rows(rows))
 

@@ -73,7 +73,7 @@ class SpecDecoder:
         """
         lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
         width = lprobs.size(1)
-        constrain(lprobs, state.steps(width), state.limits, state.reach(width))
+        constrain(lprobs, lambda: state.steps(width), state.limits, state.reach(width))
         verdict = self.accept(draft, lprobs)
         kept = state.commit(draft, verdict, lprobs)
         self.verifier.commit(kept)
@@ -102,7 +102,7 @@ class SpecDecoder:
         """Make a pass of n positions a row over nothing that matters; what it writes is overwritten."""
         tokens = state.tokens[:, :1].repeat(1, n)
         lprobs = self.verifier.score(tokens, 0)
-        constrain(lprobs, state.steps(n), state.limits, state.reach(n))
+        constrain(lprobs, lambda: state.steps(n), state.limits, state.reach(n))
         self.accept(DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1)), lprobs)
 
     def _drop_finished(self, state: DecodeState) -> None:

@@ -7,6 +7,7 @@ The order of the edits is that of fairseq's ``SequenceGenerator`` (and of its le
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -72,12 +73,13 @@ class Limits:
         return Reach(in_prefix or lowest < self.min_len, highest >= self.max_len)
 
 
-def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, reach: Reach = ANYWHERE) -> Tensor:
+def constrain(lprobs: Tensor, steps: Tensor | Callable[[], Tensor], limits: Limits, reach: Reach = ANYWHERE) -> Tensor:
     """Edit log-probabilities in place as fairseq does before it picks a token.
 
     Args:
-        lprobs: [B, N, V] float32, log-softmax of the verifier's logits. Changed in place.
-        steps: [B, N] int64, index of the token that each position predicts (0 = first after the initial eos).
+        lprobs: [B, N, V] float32, log-softmax of the verifier's logits without NaN. Changed in place.
+        steps: [B, N] int64, index of the token that each position predicts (0 = first after the initial eos), or what
+            makes them: few rounds look.
         limits: the options of this batch.
         reach: what the steps that matter come to, where that is known. Rows that come to more (finished ones) keep
             scores that fairseq would have edited.
@@ -87,10 +89,12 @@ def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, reach: Reach = ANYW
 
     Source: the body of the step loop of fairseq's SequenceGenerator._generate.
     """
-    _drop_nan(lprobs)
     lprobs[..., limits.pad].fill_(-math.inf)
     if limits.unk_penalty:
         lprobs[..., limits.unk].sub_(limits.unk_penalty)
+    if not (reach.begin or reach.end or limits.source_lengths is not None):
+        return lprobs
+    steps = steps() if callable(steps) else steps
     if reach.end:
         last = limits.last_step
         last = last if isinstance(last, int) else last[:, None]
@@ -106,8 +110,14 @@ def constrain(lprobs: Tensor, steps: Tensor, limits: Limits, reach: Reach = ANYW
     return lprobs
 
 
-def _drop_nan(lprobs: Tensor) -> None:
-    """Replace NaN by -inf. A NaN among logits makes the whole log-softmax NaN, so the CPU looks at one column first."""
+def drop_nan(lprobs: Tensor) -> None:
+    """Replace NaN by -inf in place, as fairseq does first.
+
+    A NaN among logits makes the whole log-softmax NaN, so where that costs nothing one column is looked at.
+
+    Args:
+        lprobs: [..., V].
+    """
     if not device.reads_freely(lprobs) or lprobs[..., 0].isnan().any():
         lprobs.nan_to_num_(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 

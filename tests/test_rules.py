@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fairseq_specdec.rules import Limits, constrain
+from fairseq_specdec.rules import Limits, constrain, drop_nan
 
 PAD, EOS, UNK = 1, 2, 3
 
@@ -26,9 +26,9 @@ def test_pad_is_never_chosen_and_the_unk_penalty_is_subtracted():
 
 
 def test_nan_becomes_impossible():
-    lprobs = torch.tensor([[[math.nan, -1.0, -1.0, -1.0]]])
-    constrain(lprobs, torch.tensor([[0]]), Limits(PAD, UNK, EOS, max_len=9, min_len=0))
-    assert lprobs[0, 0].tolist() == [-math.inf, -math.inf, -1.0, -1.0]
+    lprobs = torch.tensor([[[math.nan, math.inf, -1.0, -math.inf]]])
+    drop_nan(lprobs)
+    assert lprobs[0, 0].tolist() == [-math.inf, math.inf, -1.0, -math.inf]
 
 
 def test_eos_is_forbidden_before_the_minimum_and_forced_at_the_maximum_length():

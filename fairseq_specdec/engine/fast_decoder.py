@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
-from fairseq_specdec.engine.native_layer import native_layers
+from fairseq_specdec.engine.native_decoder import native_decoder
 from fairseq_specdec.engine.weights import DecoderWeights
 
 
@@ -19,7 +20,7 @@ class FastDecoder:
 
     def __init__(self, weights: DecoderWeights) -> None:
         self.weights = weights
-        self._native = native_layers(weights.layers)
+        self._native = native_decoder(weights)
         self._cache: KVCache | None = None
         self._source: CrossCache | None = None
 
@@ -38,22 +39,27 @@ class FastDecoder:
         shape = (memory.size(0), capacity, heads, w.channels // heads)
         self._cache = KVCache(len(w.layers), shape, like=w.embedding)
 
-    def forward(self, tokens: Tensor, longest: int) -> Tensor:
+    def score(self, tokens: Tensor, longest: int, temperature: float = 1.0) -> tuple[Tensor, bool]:
         """Score the positions behind each row's committed ones.
 
         Args:
             tokens: [B, N] int64, fed at positions lengths .. lengths + N - 1 of each row.
             longest: host int, at least the greatest committed length.
+            temperature: divides the logits.
 
         Returns:
-            [B, N, V] logits in the dtype of the model.
+            [B, N, V] float32 log-probabilities, and whether some of them may be NaN.
         """
-        w = self.weights
-        where = self._cache.plan(tokens.size(1), longest)
+        self._cache.plan(tokens.size(1), longest)
+        if self._native is not None:
+            return self._native(tokens, self._cache, self._source, temperature)
+        w, where = self.weights, self._cache.positions(tokens.size(1))
         x = w.embed(tokens)  # [B, N, C]
         x = x if w.positions is None else x + w.position_of(where)
         x = w.embedding_norm(x) if w.embedding_norm else x
-        return w.project(self._run_native(x) if self._native else self._run(x, self._cache.open(where)))
+        logits = w.project(self._run(x, self._cache.open(where)))
+        logits = logits / temperature if temperature != 1.0 else logits
+        return torch.log_softmax(logits, dim=-1, dtype=torch.float32), True
 
     def _run(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Go through the layers. x: [B, N, C]; mask: see `KVCache.open`."""
@@ -65,13 +71,6 @@ class FastDecoder:
                 return attend(split_heads(qkv[..., :width], heads), keys, values, mask)
 
             x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
-        return x
-
-    def _run_native(self, x: Tensor) -> Tensor:
-        """Do the same by compiled code."""
-        for i, layer in enumerate(self._native):
-            own, store = self._cache.keys(i)
-            x = layer(x, own, self._source.keys(i), store)
         return x
 
     def commit(self, kept: Tensor) -> None:

@@ -7,12 +7,13 @@ overwritten by the next block.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.engine.native_layer import Keys
+from fairseq_specdec.engine.native_layer import CCache, CKeys, Keys
 
 CLEAR_AHEAD = 32  # positions
 
@@ -37,7 +38,7 @@ class KVCache:
         size = (self.n_rows * self.capacity, 2 * self.heads * self.head_dim)
         self._store = [torch.empty(size, dtype=like.dtype, device=like.device) for _ in range(n_layers)]
         self._views = self._split()
-        self._keys: list[Keys] = []  # of each layer, from the first pass of compiled code on
+        self._native: tuple[Any, Any] | None = None  # what compiled code takes, from the first pass on
         self._clean = 0  # positions of every row up to here hold numbers, not what the memory held before
         if not device.reads_freely(like):
             self._clear(self.capacity)  # a round that is recorded must not depend on what earlier ones cleared
@@ -45,25 +46,25 @@ class KVCache:
         self._rows = torch.empty(0)
         self._extent = 0
 
-    def plan(self, n: int, longest: int) -> Tensor:
+    def plan(self, n: int, longest: int) -> None:
         """Prepare for a block of n positions behind each row's length.
 
         Args:
             n: N.
             longest: host int, at least the greatest of ``lengths``; bounds what attention has to look at.
-
-        Returns:
-            index [B, N] int64 of each position in its row.
         """
         self._extent = min(longest + n, self.capacity)
         self._clear(self._extent)
+
+    def positions(self, n: int) -> Tensor:
+        """Return index [B, N] int64 of each position of a block in its row."""
         return self.lengths[:, None] + torch.arange(n, device=self.lengths.device)
 
     def open(self, where: Tensor) -> Tensor | None:
         """Make ready for `write`.
 
         Args:
-            where: [B, N] int64, as planned.
+            where: [B, N] int64, see `positions`.
 
         Returns:
             The additive mask [B, 1, N, extent] (0 or -inf) that shows a position the committed ones and those of its
@@ -98,11 +99,14 @@ class KVCache:
         keys, values = self._views[layer]
         return keys[:, :, : self._extent], values[:, :, : self._extent]
 
-    def keys(self, layer: int) -> tuple[Keys, Tensor]:
-        """Return what compiled code looks at in a layer, and where it writes a block."""
-        if not self._keys:
-            self._keys = [Keys(0, *views, self.lengths) for views in self._views]
-        return self._keys[layer].up_to(self._extent), self._store[layer]
+    def native(self) -> tuple[Any, Any, int]:
+        """Return what compiled code looks at and where it writes, arrays of a struct a layer; and the extent."""
+        if self._native is None:
+            n = len(self._store)
+            keys = (CKeys * n)(*(Keys(0, *views, self.lengths).struct for views in self._views))
+            stores = (CCache * n)(*(CCache(store.data_ptr(), self.capacity) for store in self._store))
+            self._native = keys, stores
+        return *self._native, self._extent
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
@@ -127,7 +131,7 @@ class KVCache:
             self._store[i] = chosen
         self.lengths = self.lengths.index_select(0, rows)
         self.n_rows = kept
-        self._views, self._keys = self._split(), []
+        self._views, self._native = self._split(), None
 
 
 class CrossCache:
@@ -141,7 +145,8 @@ class CrossCache:
 
     def __init__(self, projected: list[Tensor], heads: int, padding: Tensor | None) -> None:
         self._kv = [self._split(kv, heads) for kv in projected]
-        self._keys: list[Keys] = []
+        self._keys: list[Keys] = []  # of each layer, from the first pass of compiled code on
+        self._native: Any = None
         self.mask: Tensor | None = None  # [B, 1, 1, S], 0 or -inf
         if padding is not None:
             mask = torch.zeros(padding.shape, dtype=projected[0].dtype, device=padding.device)
@@ -166,8 +171,15 @@ class CrossCache:
             self._keys = [Keys(key.size(2), key, value, mask=self.mask) for key, value in self._kv]
         return self._keys[layer]
 
+    def native(self) -> Any:
+        """Return what compiled code looks at, an array of a struct a layer."""
+        if self._native is None:
+            n = len(self._kv)
+            self._native = (CKeys * n)(*(self.keys(i).struct for i in range(n)))
+        return self._native
+
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         self._kv = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self._kv]
-        self._keys = []
+        self._keys, self._native = [], None
         self.mask = None if self.mask is None else self.mask.index_select(0, rows)

@@ -20,11 +20,15 @@ _MAPS = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
 _NORMS = ("self_norm", "cross_norm", "ffn_norm")
 
 
-class _CNorm(ctypes.Structure):
+class CNorm(ctypes.Structure):
+    """A layer norm as the library takes it."""
+
     _fields_ = [("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("eps", ctypes.c_double)]
 
 
-class _CKeys(ctypes.Structure):
+class CKeys(ctypes.Structure):
+    """See `Keys`."""
+
     _fields_ = [
         ("keys", ctypes.c_void_p),
         ("values", ctypes.c_void_p),
@@ -39,11 +43,13 @@ class _CLayer(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("channels", "heads", "pre_norm", "activation")),
         *((name, CLinear) for name in _MAPS),
-        *((name, _CNorm) for name in _NORMS),
+        *((name, CNorm) for name in _NORMS),
     ]
 
 
-class _CCache(ctypes.Structure):
+class CCache(ctypes.Structure):
+    """Where a pass leaves keys and values."""
+
     _fields_ = [("store", ctypes.c_void_p), ("capacity", ctypes.c_int64)]
 
 
@@ -77,7 +83,7 @@ class Keys:
             mask,
         )
         strides = (0, 0, 0) if key is None else key.stride()[:3]
-        self.struct = _CKeys(address(key), address(value), *strides, extent, address(lengths), ahead, address(mask))
+        self.struct = CKeys(address(key), address(value), *strides, extent, address(lengths), ahead, address(mask))
 
     def up_to(self, extent: int) -> Keys:
         """Let so many positions be there from now on; return itself."""
@@ -102,9 +108,9 @@ class NativeLayer:
             pre_norm=weights.pre_norm,
             activation=_EPILOGUES[weights.activation.__name__],
             **{name: one.struct for name, one in maps.items() if one is not None},
-            **{name: _CNorm(address(n.weight), address(n.bias), n.eps) for name, n in norms.items() if n is not None},
+            **{name: CNorm(address(n.weight), address(n.bias), n.eps) for name, n in norms.items() if n is not None},
         )
-        self._self = ctypes.addressof(self._struct)
+        self.address = ctypes.addressof(self._struct)
 
     @staticmethod
     def can_run(weights: EncoderLayerWeights) -> bool:
@@ -131,10 +137,10 @@ class NativeLayer:
         """
         assert x.is_contiguous() and x.dtype == torch.float32
         lib, (n_rows, width, _) = library(), x.shape
-        scratch = x.new_empty(lib.specdec_scratch(self._self, n_rows * width))
-        cache = _CCache(address(store), 0 if store is None else store.size(0) // n_rows)
+        scratch = x.new_empty(lib.specdec_scratch(self.address, n_rows * width))
+        cache = CCache(address(store), 0 if store is None else store.size(0) // n_rows)
         lib.specdec_layer(
-            self._self,
+            self.address,
             x.data_ptr(),
             n_rows,
             width,

@@ -12,6 +12,7 @@ from torch import Tensor
 from fairseq_specdec.engine.encoder import EncoderOutput, FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
+from fairseq_specdec.rules import drop_nan
 
 Memory = list[EncoderOutput]  # one for each model of the ensemble
 
@@ -59,17 +60,15 @@ class Verifier:
             longest: host int, at least the greatest number of committed positions.
 
         Returns:
-            [B, N, V] float32 log-probabilities, averaged over the models as probabilities.
+            [B, N, V] float32 log-probabilities, averaged over the models as probabilities; -inf for NaN.
         """
-        each = [self._log_probs(decoder.forward(tokens, longest)) for decoder in self.decoders]
-        if len(each) == 1:
-            return each[0]
-        return torch.logsumexp(torch.stack(each), dim=0) - math.log(len(each))
-
-    def _log_probs(self, logits: Tensor) -> Tensor:
-        if self.temperature != 1.0:
-            logits = logits / self.temperature
-        return torch.log_softmax(logits, dim=-1, dtype=torch.float32)
+        scores = [decoder.score(tokens, longest, self.temperature) for decoder in self.decoders]
+        lprobs = scores[0][0]
+        if len(scores) > 1:
+            lprobs = torch.logsumexp(torch.stack([each for each, _ in scores]), dim=0) - math.log(len(scores))
+        if any(may_be_nan for _, may_be_nan in scores):
+            drop_nan(lprobs)
+        return lprobs
 
     def commit(self, kept: Tensor) -> None:
         """Advance each row by kept [B] int64."""

@@ -12,7 +12,8 @@ def block(n_rows, n, value):
 
 
 def write(cache, n, value):
-    where = cache.plan(n, int(cache.lengths.max()))
+    cache.plan(n, int(cache.lengths.max()))
+    where = cache.positions(n)
     mask = cache.open(where)
     keys, values = cache.write(0, block(cache.n_rows, n, value))
     return where, mask, keys, values
@@ -40,7 +41,8 @@ def test_a_position_sees_the_committed_ones_and_its_own_block_up_to_itself():
 
 def test_a_single_position_of_a_single_row_needs_no_mask():
     cache = cache_of(1)
-    assert cache.open(cache.plan(1, 0)) is None
+    cache.plan(1, 0)
+    assert cache.open(cache.positions(1)) is None
 
 
 def test_rejected_positions_are_masked_then_overwritten():
@@ -54,7 +56,8 @@ def test_rejected_positions_are_masked_then_overwritten():
 
 def test_keys_and_values_do_not_mix():
     cache = cache_of(1)
-    cache.open(cache.plan(1, 0))
+    cache.plan(1, 0)
+    cache.open(cache.positions(1))
     keys, values = cache.write(0, torch.arange(12.0).view(1, 1, 12))
     assert keys.flatten().tolist() == [0, 1, 2, 3, 4, 5]
     assert values.flatten().tolist() == [6, 7, 8, 9, 10, 11]
@@ -62,7 +65,8 @@ def test_keys_and_values_do_not_mix():
 
 def test_selected_rows_keep_their_content_and_length():
     cache = cache_of(3)
-    cache.open(cache.plan(2, 0))
+    cache.plan(2, 0)
+    cache.open(cache.positions(2))
     cache.write(0, torch.arange(3.0)[:, None, None].expand(3, 2, 12))
     cache.commit(torch.tensor([1, 2, 2]))
     cache.select_rows(torch.tensor([2, 0]))
@@ -74,11 +78,14 @@ def test_selected_rows_keep_their_content_and_length():
 def test_compiled_code_gets_the_same_views_and_where_to_write():
     cache = cache_of(2)
     _, _, keys, values = write(cache, 3, 1)
-    own, store = cache.keys(0)
-    assert own.extent == 3 and own.lengths is cache.lengths and own.mask is None
-    assert own.key[:, :, :3].data_ptr() == keys.data_ptr() and own.key.stride() == keys.stride()
-    assert own.value.data_ptr() == values.data_ptr() and own.value.stride() == values.stride()
-    assert store.data_ptr() == own.key.data_ptr()
+    (own,), (store,), extent = cache.native()
+    assert (extent, own.lengths, own.mask) == (3, cache.lengths.data_ptr(), None)
+    assert (own.keys, own.values, store.store) == (keys.data_ptr(), values.data_ptr(), keys.data_ptr())
+    assert (own.row_stride, own.head_stride, own.stride) == keys.stride()[:3] == values.stride()[:3]
+    assert store.capacity == cache.capacity
+    cache.select_rows(torch.tensor([1]))
+    (kept,), _, _ = cache.native()
+    assert kept.lengths == cache.lengths.data_ptr() != own.lengths
 
 
 def test_source_padding_is_masked_and_follows_its_rows():
@@ -88,6 +95,7 @@ def test_source_padding_is_masked_and_follows_its_rows():
     cache.select_rows(torch.tensor([1]))
     keys, values = cache.read(0)
     seen = cache.keys(0)
+    assert cache.native()[0].keys == keys.data_ptr()
     assert (seen.key is keys, seen.value is values, seen.mask is cache.mask, seen.extent) == (True, True, True, 2)
     assert keys.shape == values.shape == (1, 2, 2, 3)
     assert keys.unique().item() == 1

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_specdec.engine import native, native_layer
+from fairseq_specdec.engine import native, native_decoder, native_layer, native_round
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.linear import Linear, Norm
@@ -26,7 +26,7 @@ def library(request, monkeypatch):
     """One library after the other."""
     lib = native.load(request.param)
     assert lib is not None, f"{request.param} is not built: make install"
-    for module in (native, native_layer):
+    for module in (native, native_layer, native_decoder, native_round):
         monkeypatch.setattr(module, "library", lambda: lib)
     return lib
 
@@ -89,18 +89,17 @@ def test_what_is_not_a_number_stays_visible(library):
 
 @torch.no_grad()
 def decode(model, tokens, widths):
-    """Feed tokens [B, T] in blocks of these widths; return all logits."""
+    """Feed tokens [B, T] in blocks of these widths; return all log-probabilities."""
     padding = torch.tensor([[True, True, False, False, False], [False] * 5, [True] + [False] * 4])
     memory = torch.randn(3, 5, model.encoder.embed_tokens.embedding_dim, generator=torch.Generator().manual_seed(3))
     decoder = FastDecoder(read_verifier(model.decoder))
-    assert decoder._native, "runs on torch"
     decoder.start(memory, padding, 60)
-    logits, begin = [], 0
+    scores, begin = [], 0
     for width in widths:
-        logits.append(decoder.forward(tokens[:, begin : begin + width], begin))
+        scores.append(decoder.score(tokens[:, begin : begin + width], begin)[0])
         decoder.commit(torch.full((3,), width))
         begin += width
-    return torch.cat(logits, dim=1)
+    return torch.cat(scores, dim=1)
 
 
 @pytest.mark.parametrize("pre_norm", [True, False])
@@ -128,13 +127,10 @@ def test_layers_give_torchs_numbers(library, data_bin, monkeypatch, width, activ
     real = ~plain.padding
     torch.testing.assert_close(encoded.memory[real], plain.memory[real], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(encoded.embedding, plain.embedding)
-    monkeypatch.setattr("fairseq_specdec.engine.fast_decoder.FastDecoder._run_native", by_torch)
+    used = []
+    monkeypatch.setattr("fairseq_specdec.engine.fast_decoder.native_decoder", lambda weights: used.append(weights))
     torch.testing.assert_close(decode(model, tokens, [3, 17]), ours, rtol=1e-5, atol=1e-5)
-
-
-def by_torch(decoder, x):
-    where = decoder._cache.lengths[:, None] + torch.arange(x.size(1))
-    return decoder._run(x, decoder._cache.open(where))
+    assert used, "both ran by compiled code"
 
 
 @torch.no_grad()
@@ -162,14 +158,18 @@ UNUSUAL = {
 
 @pytest.mark.parametrize("unusual", UNUSUAL.values(), ids=UNUSUAL.keys())
 def test_layers_with_other_parts_are_left_to_torch(data_bin, unusual):
-    usual = read_verifier(tiny.build_model(data_bin)[0].decoder).layers
-    assert native_layers(usual) is not None
-    assert native_layers([usual[0], replace(usual[1], **unusual)]) is None
+    usual = read_verifier(tiny.build_model(data_bin)[0].decoder)
+    assert native_layers(usual.layers) is not None
+    assert native_decoder.native_decoder(usual) is not None
+    layers = [usual.layers[0], replace(usual.layers[1], **unusual)]
+    assert native_layers(layers) is None
+    assert native_decoder.native_decoder(replace(usual, layers=layers)) is None
 
 
 def test_half_precision_is_left_to_torch(data_bin):
     model = tiny.build_model(data_bin)[0].bfloat16()
     assert native_layers(read_verifier(model.decoder).layers) is None
+    assert native_decoder.native_decoder(read_verifier(model.decoder)) is None
     assert native_layers(read_encoder(model.encoder).layers) is None
 
 

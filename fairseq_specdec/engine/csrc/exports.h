@@ -1,10 +1,11 @@
 // What the library exports; included once by each instruction set's source.
-#include "layer.h"
+#include "decoder.h"
+#include "round.h"
 
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; native.py has the same number.
-int64_t specdec_interface() { return 1; }
+int64_t specdec_interface() { return 2; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* w, int64_t positions) {
@@ -19,6 +20,41 @@ void specdec_layer(const Layer* w, float* x, int64_t rows, int64_t width, float*
 #pragma omp parallel num_threads(threads)
     pass.run(*cache, *self, source);
 }
+
+// tokens [rows, width] -> log-probabilities out [rows, width, outputs], in the order of the positions. self, cache and
+// source: one for each layer; extent: positions of the cache that there are. x: [rows, width, C], scratch: as above.
+// Returns how many positions have scores that are no numbers.
+int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, int64_t width, const int64_t* lengths,
+                       const Cache* cache, const Keys* self, const Keys* source, int64_t extent, float* x,
+                       float* scratch, float* out, double temperature, int64_t threads) {
+    const int64_t n = rows * width, symbols = w->output.outputs;
+    int64_t bad = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : bad)
+    {
+        const Worker worker{omp_get_thread_num(), omp_get_num_threads()};
+        embed(*w, tokens, rows, width, lengths, x, worker);
+#pragma omp barrier
+        for (int64_t i = 0; i < w->n_layers; ++i) {
+            Keys own = self[i];
+            own.extent = extent;
+            Pass(*w->layers[i], x, rows, width, scratch).run(cache[i], own, source + i);
+        }
+        if (w->final_norm.weight) {
+            for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
+                norm(w->final_norm, x + p * w->channels, x + p * w->channels, w->channels);
+#pragma omp barrier
+        }
+        linear(w->output, x, n, out, symbols, kStore, worker);
+#pragma omp barrier
+        for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
+            bad += !log_softmax(out + p * symbols, symbols, temperature);
+    }
+    return bad;
+}
+
+void specdec_accept_exact(const Round* round) { accept_exact(*round); }
+
+void specdec_commit(const Round* round, const State* state, int64_t* status) { commit(*round, *state, status); }
 
 // [rows, inputs] -> [rows, outputs].
 void specdec_linear(const Linear* w, const float* x, int64_t rows, float* out, int64_t threads) {

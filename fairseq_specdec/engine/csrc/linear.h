@@ -29,14 +29,22 @@ constexpr int kMaxRows = kAccumulators < 12 ? kAccumulators : 12;  // of a tile
 
 static inline float gelu(float x) { return 0.5f * x * (1.0f + std::erf(x * 0.70710678f)); }
 
-template <int kRows, int kPanels>
+// kAhead: ask for weights some inputs ahead. It pays for tiles of many rows, which otherwise wait for memory between the
+// multiplications; with few rows a pass is bound by memory, and asking costs.
+constexpr int kAsk = 32, kRowsToAsk = 8;
+
+template <int kRows, int kPanels, bool kAhead>
 static void tile(const Linear& w, const float* x, int64_t first_panel, float* sums) {
     const float* panel = w.panels + first_panel * w.inputs * kLanes;
     const int64_t next = w.inputs * kLanes;
     Vec acc[kRows][kPanels] = {};
     for (int64_t k = 0; k < w.inputs; ++k) {
         Vec b[kPanels];
-        for (int p = 0; p < kPanels; ++p) b[p] = load(panel + p * next + k * kLanes);
+        for (int p = 0; p < kPanels; ++p) {
+            const float* at = panel + p * next + k * kLanes;
+            b[p] = load(at);
+            if (kAhead && kRows >= kRowsToAsk) __builtin_prefetch(at + kAsk * kLanes);
+        }
         for (int r = 0; r < kRows; ++r)
             for (int p = 0; p < kPanels; ++p) acc[r][p] += x[r * w.inputs + k] * b[p];
     }
@@ -61,18 +69,24 @@ static void finish(const Linear& w, const float* sums, int64_t rows, int64_t fir
 
 typedef void (*Tile)(const Linear&, const float*, int64_t, float*);
 
-template <int kRows, int kPanels>
+template <int kRows, int kPanels, bool kAhead>
 constexpr Tile tile_or_null() {
-    if constexpr (kRows * kPanels <= kAccumulators) return tile<kRows, kPanels>;
+    if constexpr (kRows * kPanels <= kAccumulators) return tile<kRows, kPanels, kAhead>;
     return nullptr;
 }
 
 // Tiles by rows - 1 and by log2 of the panels.
-template <int... kRow>
-static const Tile* tiles_of(int rows, std::integer_sequence<int, kRow...>) {
-    static const Tile table[sizeof...(kRow)][4] = {{tile_or_null<kRow + 1, 1>(), tile_or_null<kRow + 1, 2>(),
-                                                    tile_or_null<kRow + 1, 4>(), tile_or_null<kRow + 1, 8>()}...};
+template <bool kAhead, int... kRow>
+static const Tile* tiles_of(int64_t rows, std::integer_sequence<int, kRow...>) {
+    static const Tile table[sizeof...(kRow)][4] = {
+        {tile_or_null<kRow + 1, 1, kAhead>(), tile_or_null<kRow + 1, 2, kAhead>(),
+         tile_or_null<kRow + 1, 4, kAhead>(), tile_or_null<kRow + 1, 8, kAhead>()}...};
     return table[rows - 1];
+}
+
+template <bool kAhead>
+static const Tile* tiles_of(int64_t rows) {
+    return tiles_of<kAhead>(rows, std::make_integer_sequence<int, kMaxRows>());
 }
 
 // One thread's part of [rows, inputs] x -> [rows, outputs] out. stride: floats from one row of out to the next.
@@ -82,7 +96,7 @@ static void linear(const Linear& w, const float* x, int64_t rows, float* out, in
     const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
     const int64_t block = (rows + n_blocks - 1) / n_blocks;  // rows of a tile, the same in all but the last
     int level = 3;  // as many panels at a time as registers hold, if that leaves work for every thread
-    const Tile* tiles = tiles_of(block, std::make_integer_sequence<int, kMaxRows>());
+    const Tile* tiles = tiles_of<false>(block);
     while (level > 0 && (!tiles[level] || (n_panels >> level) * n_blocks < worker.team)) --level;
     const int64_t n_groups = (n_panels + (1 << level) - 1) >> level, n_tasks = n_groups * n_blocks;
     const int64_t end = worker.end(n_tasks);
@@ -90,7 +104,7 @@ static void linear(const Linear& w, const float* x, int64_t rows, float* out, in
     for (int64_t task = worker.begin(n_tasks); task < end; ++task) {
         const int64_t row = task % n_blocks * block, n_rows = std::min(block, rows - row);
         if (n_rows <= 0) continue;
-        const Tile* of_rows = tiles_of(n_rows, std::make_integer_sequence<int, kMaxRows>());
+        const Tile* of_rows = row == 0 ? tiles_of<true>(n_rows) : tiles_of<false>(n_rows);  // later rows find them near
         int64_t panel = (task / n_blocks) << level;
         const int64_t last = std::min(n_panels, panel + (1 << level));
         for (int l = level; panel < last; --l)  // the last group may have fewer

@@ -1,0 +1,59 @@
+// A decoder's pass: tokens in, log-probabilities out, in one team of threads.
+#pragma once
+
+#include "layer.h"
+
+struct Embedding {
+    const float* table;  // [symbols, C]
+    double scale;
+    const float* positions;  // [n_positions, C], or null
+    int64_t first, n_positions;  // row of position 0; past the table's end its last row is given
+    Norm norm;                   // its weight is null where there is none
+};
+
+struct Decoder {
+    int64_t channels;
+    Embedding embedding;
+    const Layer* const* layers;
+    int64_t n_layers;
+    Norm final_norm;  // its weight is null where there is none
+    Linear output;
+};
+
+// tokens of row r stand at positions lengths[r] and on.
+static void embed(const Decoder& w, const int64_t* tokens, int64_t rows, int64_t width, const int64_t* lengths,
+                  float* x, const Worker& worker) {
+    const Embedding& e = w.embedding;
+    const int64_t C = w.channels, n = rows * width;
+    for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p) {
+        const float scale = e.scale, *from = e.table + tokens[p] * C;
+        float* to = x + p * C;
+        for (int64_t c = 0; c < C; ++c) to[c] = from[c] * scale;
+        if (e.positions) {
+            const int64_t index = std::min(e.first + lengths[p / width] + p % width, e.n_positions - 1);
+            for (int64_t c = 0; c < C; ++c) to[c] += e.positions[index * C + c];
+        }
+        if (e.norm.weight) norm(e.norm, to, to, C);
+    }
+}
+
+// Log-softmax in place. Returns whether the scores are numbers; if one is NaN all are.
+static bool log_softmax(float* x, int64_t n, float temperature) {
+    Vec highest = broadcast(-INFINITY), total = {};
+    int64_t i = 0;
+    float top = -INFINITY, rest = 0.0f;
+    if (temperature != 1.0f)
+        for (i = 0; i < n; ++i) x[i] /= temperature;
+    for (i = 0; i + kLanes <= n; i += kLanes) {
+        const Vec v = load(x + i);
+        highest = v > highest ? v : highest;
+    }
+    for (; i < n; ++i) top = x[i] > top ? x[i] : top;
+    top = std::max(top, highest_of(highest));
+    for (i = 0; i + kLanes <= n; i += kLanes) total += exp_nonpositive(load(x + i) - top);
+    for (; i < n; ++i) rest += std::exp(x[i] - top);
+    const float log_total = std::log(sum(total) + rest);
+    for (i = 0; i + kLanes <= n; i += kLanes) store(x + i, load(x + i) - top - log_total);
+    for (; i < n; ++i) x[i] = x[i] - top - log_total;
+    return log_total == log_total;
+}

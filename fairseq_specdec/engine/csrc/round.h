@@ -1,0 +1,76 @@
+// What follows a pass: which draft tokens stand, and what rows become by them. The same as accept_exact of acceptance.py
+// and DecodeState.commit of blocks.py, which say what it means; tests hold them together.
+#pragma once
+
+#include "attention.h"
+
+// The first of the highest scores, none of which is NaN.
+static int64_t best_of(const float* scores, int64_t n) {
+    Vec highest = broadcast(-INFINITY);
+    int64_t i = 0;
+    float top = -INFINITY;
+    for (; i + kLanes <= n; i += kLanes) {
+        const Vec v = load(scores + i);
+        highest = v > highest ? v : highest;
+    }
+    for (; i < n; ++i) top = std::max(top, scores[i]);
+    const Vec wanted = broadcast(std::max(top, highest_of(highest)));
+    for (i = 0; i + kLanes <= n; i += kLanes) {
+        const VecInt here = load(scores + i) == wanted;
+        int32_t any = 0;
+        for (int j = 0; j < kLanes; ++j) any |= here[j];
+        if (any) break;
+    }
+    while (i + 1 < n && scores[i] != wanted[0]) ++i;
+    return i;
+}
+
+// A round of B rows with K draft tokens.
+struct Round {
+    int64_t rows, block, symbols;
+    const int64_t *draft, *drafted;  // [B, K] with draft_stride from row to row, [B]
+    int64_t draft_stride;
+    const float* lprobs;             // [B, K + 1, V]
+    int64_t *accepted, *next_token;  // [B]
+
+    int64_t token(int64_t row, int64_t k) const { return draft[row * draft_stride + k]; }
+    const float* scores(int64_t row, int64_t k) const { return lprobs + (row * (block + 1) + k) * symbols; }
+};
+
+static void accept_exact(const Round& r) {
+    for (int64_t row = 0; row < r.rows; ++row) {
+        const int64_t n = std::min(r.block, r.drafted[row]);
+        int64_t k = 0, best = best_of(r.scores(row, 0), r.symbols);
+        while (k < n && r.token(row, k) == best) best = best_of(r.scores(row, ++k), r.symbols);
+        r.accepted[row] = k;
+        r.next_token[row] = best;
+    }
+}
+
+struct State {
+    int64_t* tokens;  // [B, capacity]
+    float* scores;    // likewise
+    int64_t* lengths;   // [B]
+    uint8_t* finished;  // [B]
+    int64_t capacity, eos, max_len;
+};
+
+// status: [5, B]: lengths, finished, tokens kept, drafted, accepted.
+static void commit(const Round& r, const State& s, int64_t* status) {
+    for (int64_t row = 0; row < r.rows; ++row) {
+        const int64_t begin = s.lengths[row], n_new = r.accepted[row] + 1;
+        const int64_t room = s.max_len + 2 - begin;  // an eos is forced in time, unless all scores are NaN
+        bool ended = s.finished[row];
+        int64_t kept = 0;
+        for (; kept < n_new && !ended; ++kept) {
+            const int64_t token = kept < n_new - 1 ? r.token(row, kept) : r.next_token[row];
+            s.tokens[row * s.capacity + begin + kept] = token;
+            s.scores[row * s.capacity + begin + kept] = r.scores(row, kept)[token];
+            ended = token == s.eos || kept + 1 >= room;
+        }
+        s.lengths[row] = begin + kept;
+        s.finished[row] = ended;
+        const int64_t now[] = {begin + kept, ended, kept, r.drafted[row], r.accepted[row]};
+        for (int i = 0; i < 5; ++i) status[i * r.rows + row] = now[i];
+    }
+}

@@ -1,0 +1,115 @@
+"""A decoder's pass on a CPU by compiled code, in one call: from tokens to log-probabilities."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
+from fairseq_specdec.engine.linear import Norm
+from fairseq_specdec.engine.native import CLinear, NativeLinear, address, library
+from fairseq_specdec.engine.native_layer import CNorm, native_layers
+from fairseq_specdec.engine.weights import DecoderWeights
+
+
+class _CEmbedding(ctypes.Structure):
+    _fields_ = [
+        ("table", ctypes.c_void_p),
+        ("scale", ctypes.c_double),
+        ("positions", ctypes.c_void_p),
+        ("first", ctypes.c_int64),
+        ("n_positions", ctypes.c_int64),
+        ("norm", CNorm),
+    ]
+
+
+class _CDecoder(ctypes.Structure):
+    _fields_ = [
+        ("channels", ctypes.c_int64),
+        ("embedding", _CEmbedding),
+        ("layers", ctypes.c_void_p),
+        ("n_layers", ctypes.c_int64),
+        ("final_norm", CNorm),
+        ("output", CLinear),
+    ]
+
+
+class NativeDecoder:
+    """A decoder whose layers, embedding and output are of the usual kind.
+
+    Args:
+        weights: a decoder's for which `native_decoder` does not return None.
+    """
+
+    def __init__(self, weights: DecoderWeights) -> None:
+        self._weights = weights  # keeps the memory that the struct points to
+        self._layers = native_layers(weights.layers)
+        assert self._layers is not None
+        self._table, positions = weights.embedding.contiguous(), weights.positions
+        self._positions = None if positions is None else positions.contiguous()
+        self._pointers = (ctypes.c_void_p * len(self._layers))(*(layer.address for layer in self._layers))
+        embedding = _CEmbedding(
+            address(self._table),
+            weights.scale,
+            address(self._positions),
+            weights.pad + 1,
+            0 if positions is None else positions.size(0),
+            _norm(weights.embedding_norm),
+        )
+        self._struct = _CDecoder(
+            weights.channels,
+            embedding,
+            ctypes.addressof(self._pointers),
+            len(self._layers),
+            _norm(weights.final_norm),
+            weights.output.struct,
+        )
+        self._self = ctypes.addressof(self._struct)
+
+    def __call__(self, tokens: Tensor, cache: KVCache, source: CrossCache, temperature: float) -> tuple[Tensor, bool]:
+        """Score positions behind each row's committed ones.
+
+        Args:
+            tokens: [B, N] int64.
+            cache: planned for so many positions; their keys and values are written.
+            source: of the batch.
+            temperature: divides the logits.
+
+        Returns:
+            [B, N, V] float32 log-probabilities, and whether some of them may be NaN.
+        """
+        lib, (n_rows, width), w = library(), tokens.shape, self._struct
+        tokens, (keys, stores, extent) = tokens.contiguous(), cache.native()
+        x = torch.empty(n_rows * width, w.channels)
+        scratch = torch.empty(lib.specdec_scratch(self._pointers[0], n_rows * width))
+        out = torch.empty(n_rows, width, w.output.outputs)
+        n_bad = lib.specdec_decode(
+            self._self,
+            tokens.data_ptr(),
+            n_rows,
+            width,
+            cache.lengths.data_ptr(),
+            stores,
+            keys,
+            source.native(),
+            extent,
+            x.data_ptr(),
+            scratch.data_ptr(),
+            out.data_ptr(),
+            temperature,
+            torch.get_num_threads(),
+        )
+        return out, n_bad > 0
+
+
+def native_decoder(weights: DecoderWeights) -> NativeDecoder | None:
+    """Return the decoder as the library runs it, None where it cannot."""
+    usual = weights.project_in is None and weights.project_out is None and isinstance(weights.output, NativeLinear)
+    usual = usual and weights.embedding.dtype == torch.float32
+    return NativeDecoder(weights) if usual and native_layers(weights.layers) else None
+
+
+def _norm(norm: Norm | None) -> CNorm:
+    return CNorm() if norm is None else CNorm(address(norm.weight), address(norm.bias), norm.eps)

@@ -1,0 +1,76 @@
+"""What compiled code makes of a round, against the definitions in torch."""
+
+import math
+
+import pytest
+import torch
+
+from fairseq_specdec.acceptance import accept_exact
+from fairseq_specdec.blocks import DecodeState, DraftBlock, Verdict
+from fairseq_specdec.engine import native, native_round
+from fairseq_specdec.rules import Limits
+
+PAD, EOS, UNK = 1, 2, 3
+
+
+@pytest.fixture(params=native.instruction_sets())
+def library(request, monkeypatch):
+    """One library after the other."""
+    lib = native.load(request.param)
+    monkeypatch.setattr(native_round, "library", lambda: lib)
+    return lib
+
+
+def round_of(n_rows, width, symbols, generator):
+    """Return a draft of which some is right, and scores with ties and impossible tokens."""
+    lprobs = torch.randint(-9, 0, (n_rows, width + 1, symbols), generator=generator).float()
+    lprobs.masked_fill_(torch.rand(lprobs.shape, generator=generator) < 0.2, -math.inf)
+    best = lprobs.argmax(-1)[:, :width]
+    wrong = torch.rand(best.shape, generator=generator) < 0.3
+    tokens = torch.where(wrong, torch.randint(0, symbols, best.shape, generator=generator), best)
+    return DraftBlock(tokens, torch.randint(0, width + 1, (n_rows,), generator=generator)), lprobs
+
+
+@pytest.mark.parametrize("symbols", [5, 16, 64, 65, 200, 1000])
+@pytest.mark.parametrize("width", [0, 1, 6])
+def test_the_same_draft_tokens_are_accepted(library, monkeypatch, width, symbols):
+    generator = torch.Generator().manual_seed(symbols)
+    for _ in range(20):
+        draft, lprobs = round_of(7, width, symbols, generator)
+        found = accept_exact(draft, lprobs)
+        with monkeypatch.context() as patch:
+            patch.setattr(native_round, "library", lambda: None)
+            expected = accept_exact(draft, lprobs)
+        assert found.n_accepted.tolist() == expected.n_accepted.tolist()
+        assert found.next_token.tolist() == expected.next_token.tolist()
+
+
+def test_of_scores_that_are_all_impossible_the_first_is_taken(library):
+    draft = DraftBlock(torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
+    assert accept_exact(draft, torch.full((1, 1, 40), -math.inf)).next_token.tolist() == [0]
+
+
+@pytest.mark.parametrize("max_len", [3, 9, 30])
+@pytest.mark.parametrize("width", [0, 1, 6])
+def test_rows_become_the_same(library, monkeypatch, width, max_len):
+    generator = torch.Generator().manual_seed(width)
+    limits = Limits(PAD, UNK, EOS, max_len)
+    states = [DecodeState(limits, torch.full((6,), EOS), 8) for _ in range(2)]
+    wide = torch.randint(0, 9, (6, 8), generator=generator)
+    for _ in range(12):
+        draft, lprobs = round_of(6, width, 9, generator)
+        draft = DraftBlock(wide.copy_(torch.nn.functional.pad(draft.tokens, (0, 8 - width)))[:, :width], draft.lengths)
+        room = (max_len + 1 - states[0].lengths).clamp(min=0)
+        n_accepted = torch.randint(0, 9, (6,), generator=generator).minimum(draft.lengths).minimum(room)
+        verdict = Verdict(n_accepted, torch.randint(0, 9, (6,), generator=generator))
+        kept = states[0].commit(draft, verdict, lprobs)
+        with monkeypatch.context() as patch:
+            patch.setattr(native_round, "library", lambda: None)
+            expected = states[1].commit(draft, verdict, lprobs)
+        assert kept.tolist() == expected.tolist()
+        assert states[0].status.tolist() == states[1].status.tolist()
+        assert states[0].finished.tolist() == states[1].finished.tolist()
+        for row, n in enumerate(states[0].lengths.tolist()):
+            assert states[0].tokens[row, :n].tolist() == states[1].tokens[row, :n].tolist()
+            assert states[0].scores[row, :n].tolist() == states[1].scores[row, :n].tolist()
+    assert states[0].finished.any()
