@@ -175,11 +175,14 @@ class DecodeState:
         """Unfinished rows, as of the last ``read``."""
         return self.n_rows - self._n_finished
 
-    def read(self, status: Tensor | None = None) -> None:
+    def read(self, status: Tensor | None = None) -> Tensor:
         """Learn what the last round did to the rows. This is the one host read of a round.
 
         Args:
             status: [5, B] int64, where the round left it; None: here.
+
+        Returns:
+            [3, B] int64 on the host: tokens that each row was given, drafted and accepted.
         """
         status = (self.status if status is None else status).cpu()  # host sync: the loop's one
         self.tally.add_round(status[2:])
@@ -188,6 +191,7 @@ class DecodeState:
         self.is_open = bool(still_open)
         self.max_length, self._min_length = max(still_open, default=0), min(still_open, default=self.capacity)
         self._n_finished = len(lengths) - len(still_open)
+        return status[2:]
 
     def with_draft(self, draft: DraftBlock) -> Tensor:
         """Return the verifier's input [B, K + 1] int64: each row's last token, then its draft."""
@@ -209,6 +213,11 @@ class DecodeState:
         Finished rows draft nothing, nor does any row past its last token. On the CPU, where a host read is free and
         every position costs, columns that no row uses are cut off, too; on other devices the width stays what it is.
         """
+        if self.limits.last_steps is None and native_round.can_run(draft.lengths):
+            most = draft.tokens.size(1) if limit is None else limit
+            ends = (self.finished, self.limits.max_len, most)
+            lengths, longest = native_round.trim(draft.lengths, self.lengths, *ends)
+            return DraftBlock(draft.tokens[:, :longest], lengths)
         room = self.limits.last_step + 1 - self.lengths  # [B]; the token after the draft needs a place as well
         lengths = torch.minimum(draft.lengths, room).clamp(min=0, max=limit).masked_fill(self.finished, 0)
         tokens = draft.tokens

@@ -5,11 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import torch
-from torch import Tensor
-
-from fairseq_specdec.blocks import DraftBlock, Verdict
-
 DECAY = 0.98  # of what is known about the drafts, a draft token
 PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whether that has changed
 PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
@@ -94,19 +89,30 @@ class BlockBudget:
             return self._next.seconds
         return self._next.seconds + max(self._first.seconds - self._next.seconds, 0.0) / self._drafts_a_batch
 
-    def judged(self, draft: DraftBlock, verdict: Verdict, active: Tensor) -> None:
-        """Learn how a round's drafts fared, in the rows that were ``active`` [B] bool. Reads the host."""
-        columns = torch.arange(max(1, draft.tokens.size(1)))
-        n_right = verdict.n_accepted.minimum(draft.lengths)[:, None]  # [B, 1]
-        tried = (draft.lengths[:, None] > columns) & (n_right >= columns)  # [B, K]: those before it were right
-        tried[:, 0] = active  # where nothing could be drafted nothing was right either
-        counts = torch.stack([tried.sum(0), (n_right > columns).sum(0)]).tolist()
-        for k, (n_tried, right) in enumerate(zip(*counts, strict=True)):
-            if n_tried:
-                weight = DECAY**n_tried  # the average of the last 1 / (1 - DECAY) draft tokens at this position, or so
-                gain = (1 - weight) / (1 - DECAY) / n_tried
-                self._tried[k] = weight * self._tried[k] + gain * n_tried
-                self._right[k] = weight * self._right[k] + gain * right
+    def judged(self, kept: list[int], drafted: list[int], accepted: list[int]) -> None:
+        """Learn how a round's drafts fared.
+
+        Args:
+            kept: tokens that each row was given; 0 in those that had ended before.
+            drafted: draft tokens of each row.
+            accepted: how many of them stand.
+        """
+        # tokens that were right and wrong at each position, where those before it were right
+        right, wrong = [0] * (self.block_size + 1), [0] * (self.block_size + 1)
+        for n_kept, n_drafted, n_right in zip(kept, drafted, accepted, strict=True):
+            if n_kept:
+                right[n_right] += 1
+                wrong[n_right] += n_drafted > n_right or n_right == 0  # where nothing could be drafted, too
+        n_right = sum(right)
+        for k in range(self.block_size):
+            n_right -= right[k]
+            n_tried = n_right + wrong[k]
+            if n_tried == 0:
+                break  # nothing was right as far as this
+            weight = DECAY**n_tried  # the average of the last 1 / (1 - DECAY) draft tokens at this position, or so
+            gain = (1 - weight) / (1 - DECAY) / n_tried
+            self._tried[k] = weight * self._tried[k] + gain * n_tried
+            self._right[k] = weight * self._right[k] + gain * n_right
 
 
 class _Cost:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.acceptance import AcceptRule
-from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source, Verdict
+from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
 from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Verifier
@@ -56,20 +56,19 @@ class SpecDecoder:
             self._drop_finished(state)
             limit = self.drafter.block_size if budget is None else budget.limit(state.n_rows)
             draft = self._draft(state, limit, budget)
-            verdict, kept = self.judge(state, draft)
-            self.drafter.advance(kept)
+            self.drafter.advance(self.judge(state, draft))
+            counts = state.read()
             if budget is not None and limit > 0:
-                budget.judged(draft, verdict, kept > 0)
-            state.read()
+                budget.judged(*counts.tolist())
         decoded = state.result()
         self.drafter.finish(decoded)
         return decoded
 
-    def judge(self, state: DecodeState, draft: DraftBlock) -> tuple[Verdict, Tensor]:
+    def judge(self, state: DecodeState, draft: DraftBlock) -> Tensor:
         """Verify a draft and commit what stands of it, with the token after it. No host read where one would cost.
 
         Returns:
-            the verdict, and the tokens [B] int64 that each row was given.
+            [B] int64, how many tokens each row was given.
         """
         lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
         width = lprobs.size(1)
@@ -77,7 +76,7 @@ class SpecDecoder:
         verdict = self.accept(draft, lprobs)
         kept = state.commit(draft, verdict, lprobs)
         self.verifier.commit(kept)
-        return verdict, kept
+        return kept
 
     def _draft(self, state: DecodeState, limit: int, budget: BlockBudget | None) -> DraftBlock:
         """Draft up to ``limit`` tokens a row; nothing is asked of the drafter for 0."""

@@ -235,7 +235,7 @@ class _Session:
     def _round(self) -> None:
         drafter = self._decoder.drafter
         draft = self._draft if self._outside is not None else self.state.trim(drafter.propose(self.state))
-        _, kept = self._decoder.judge(self.state, draft)
+        kept = self._decoder.judge(self.state, draft)
         if self._outside is None:
             drafter.advance(kept)
         self._last = _Round(None, self.state.status, kept)

@@ -172,6 +172,11 @@ class PerfectVerifier:
         self.outputs, self.lengths = self.outputs[rows], self.lengths[rows]
 
 
+def fresh_state(n_rows: int = 1, block_size: int = 4) -> DecodeState:
+    """Return rows in which nothing is decoded yet."""
+    return DecodeState(Limits(PAD, UNK, EOS, 40), torch.full((n_rows,), EOS), block_size)
+
+
 class Recorder:
     """In the place of a drafter: passes everything on, and writes down what is drafted for the first row."""
 

@@ -2,10 +2,8 @@ import itertools
 import random
 
 import pytest
-import torch
 
 from fairseq_specdec import budget as budget_module
-from fairseq_specdec.blocks import DraftBlock, Verdict
 from fairseq_specdec.budget import PROBE, PROBE_AFTER, PROBE_RARELY, BlockBudget
 
 
@@ -29,8 +27,7 @@ def measured(monkeypatch, rows, fixed=1.0, each=0.03, block_size=16):
 def fare(budget, drafted, accepted, rounds=400):
     """Let rounds of one row go by in which so many tokens were drafted and accepted."""
     for _ in range(rounds):
-        draft = DraftBlock(torch.zeros(1, drafted, dtype=torch.int64), torch.tensor([drafted]))
-        budget.judged(draft, Verdict(torch.tensor([accepted]), torch.tensor([5])), torch.tensor([True]))
+        budget.judged([accepted + 1], [drafted], [accepted])
 
 
 def test_before_it_is_measured_the_whole_block_is_drafted():
@@ -123,9 +120,8 @@ def test_finished_rows_teach_nothing(monkeypatch):
     budget = measured(monkeypatch, 1)
     fare(budget, 9, 8)
     before = budget.limit(1)
-    empty = DraftBlock(torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
     for _ in range(500):
-        budget.judged(empty, Verdict(torch.tensor([0]), torch.tensor([5])), torch.tensor([False]))
+        budget.judged([0], [0], [0])
     assert budget.limit(1) == before
 
 

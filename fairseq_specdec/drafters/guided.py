@@ -10,6 +10,7 @@ from fairseq_specdec.blocks import DecodeState, DraftBlock
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
+from fairseq_specdec.engine import native_round
 
 MAX_SUFFIX = 3  # longest suffix of the output that is looked up in the guide, as published
 DEFAULT_BLOCK_SIZE = 32
@@ -55,6 +56,10 @@ class GuidedDrafter(Drafter):
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Copy up to K tokens from the place that the output has got to. O(B * G); no host read."""
+        if self._rule is _edit_aware_place and native_round.can_run(self._guide):
+            rows, is_next, self._is_next = (state.tokens, state.lengths), self._is_next, True
+            guide = (self._guide, self._lengths)
+            return DraftBlock(*native_round.copy_guide(guide, self._place, rows, self.block_size, is_next))
         if not self._is_next:
             self._place.copy_(self._rule(self._guide, self._lengths, self._place, state))
         self._is_next = True

@@ -1,6 +1,7 @@
-"""What follows a pass on a CPU by compiled code: one call where torch takes a dozen for a handful of numbers.
+"""What surrounds a pass on a CPU by compiled code: one call where torch takes a dozen for a handful of numbers.
 
-The functions do what `acceptance.accept_exact` and `DecodeState.commit` do, and these say what that is.
+The functions do what `acceptance.accept_exact`, `DecodeState.trim`, `DecodeState.commit` and `GuidedDrafter.propose`
+do, and these say what that is.
 """
 
 from __future__ import annotations
@@ -22,6 +23,15 @@ class _CRound(ctypes.Structure):
     ]
 
 
+class _CGuide(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("rows", "width", "block")),
+        *((name, ctypes.c_void_p) for name in ("guide", "lengths", "tokens")),
+        ("capacity", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("n_tokens", "place", "draft", "drafted")),
+    ]
+
+
 class _CState(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("tokens", "scores", "lengths", "finished")),
@@ -29,9 +39,69 @@ class _CState(ctypes.Structure):
     ]
 
 
-def can_run(lprobs: Tensor) -> bool:
-    """Say whether compiled code can look at these scores."""
-    return lprobs.device.type == "cpu" and lprobs.is_contiguous() and library() is not None
+def can_run(tensor: Tensor) -> bool:
+    """Say whether compiled code can look at this tensor."""
+    return tensor.device.type == "cpu" and tensor.is_contiguous() and library() is not None
+
+
+def trim(drafted: Tensor, lengths: Tensor, finished: Tensor, max_len: int, limit: int) -> tuple[Tensor, int]:
+    """Cut drafts to ``limit`` tokens and to what rows have room for.
+
+    Args:
+        drafted: [B] int64, draft tokens of each row.
+        lengths: [B] int64, tokens of each row.
+        finished: [B] bool.
+        max_len: step at which eos is forced.
+        limit: most draft tokens.
+
+    Returns:
+        how many are left [B] int64, and the greatest of that.
+    """
+    trimmed = torch.empty_like(lengths)
+    longest = library().specdec_trim(
+        lengths.numel(),
+        drafted.data_ptr(),
+        lengths.data_ptr(),
+        finished.data_ptr(),
+        max_len,
+        limit,
+        trimmed.data_ptr(),
+    )
+    return trimmed, longest
+
+
+def copy_guide(
+    guide: tuple[Tensor, Tensor], place: Tensor, rows: tuple[Tensor, Tensor], block_size: int, is_placed: bool
+) -> tuple[Tensor, Tensor]:
+    """Copy from where the output has got to, by the edit-aware rule.
+
+    Args:
+        guide: [B, G] int64, -1 behind each row's end, and its lengths [B].
+        place: [B] int64, the guide's token that the last output token stands for; becomes the place to go on.
+        rows: tokens [B, T] and lengths [B] int64.
+        block_size: K.
+        is_placed: place is where to go on already.
+
+    Returns:
+        tokens [B, K] and how many of them count [B], int64.
+    """
+    n_rows, width = guide[0].shape
+    tokens, drafted = place.new_empty(n_rows, block_size), torch.empty_like(place)
+    struct = _CGuide(
+        n_rows,
+        width,
+        block_size,
+        guide[0].data_ptr(),
+        guide[1].data_ptr(),
+        rows[0].data_ptr(),
+        rows[0].size(1),
+        rows[1].data_ptr(),
+        place.data_ptr(),
+        tokens.data_ptr(),
+        drafted.data_ptr(),
+    )
+    library().specdec_copy_guide(ctypes.byref(struct), is_placed)
+    return tokens, drafted
 
 
 def accept_exact(draft: Tensor, drafted: Tensor, lprobs: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import torch
 from fairseq_specdec.blocks import DecodeState
 from fairseq_specdec.drafters.input import InputDrafter
 from fairseq_specdec.rules import Limits
-from tests.oracle import EOS, PAD, UNK, Words, simulate
+from tests.oracle import EOS, PAD, UNK, Words, fresh_state, simulate
 
 CORRECTIONS = [
     ("She see the big red house on hill .", "She sees the big red house on the hill ."),
@@ -162,7 +162,7 @@ def test_a_drafter_starts_anew_with_every_batch():
 def test_what_stands_behind_a_guides_end_is_never_drafted():
     drafter = InputDrafter(None, 3)
     drafter.begin(torch.tensor([[5, 6, 7, 8], [5, -1, -1, -1]]), torch.tensor([4, 1]))
-    draft = drafter.propose(None)
+    draft = drafter.propose(fresh_state(2))
     assert draft.lengths.tolist() == [3, 1]
     assert draft.tokens[0].tolist() == [5, 6, 7]
 
@@ -180,4 +180,4 @@ def test_rounds_without_a_draft_do_not_lose_the_place():
 def test_an_empty_guide_drafts_nothing():
     drafter = InputDrafter(None, 3)
     drafter.begin(torch.tensor([[9]]), torch.tensor([0]))
-    assert drafter.propose(None).lengths.tolist() == [0]
+    assert drafter.propose(fresh_state()).lengths.tolist() == [0]

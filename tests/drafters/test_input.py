@@ -8,7 +8,7 @@ from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.input import InputDrafter
 from tests import oracle, tiny
-from tests.oracle import EOS, FIRST_WORD, HARD_SOURCES, PAD, UNK, batches, compare, sample_of, simulate
+from tests.oracle import EOS, FIRST_WORD, HARD_SOURCES, PAD, UNK, batches, compare, fresh_state, sample_of, simulate
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_source_ids_become_target_ids_and_what_the_target_lacks_is_passed_over()
     symbols = torch.tensor([0, 1, 2, 3, 9, -1, 8])
     drafter = InputDrafter(symbols, 4)
     drafter.start(Source(torch.tensor([[PAD, 4, 5, 6, EOS]]), torch.tensor([4]), PAD), None)
-    draft = drafter.propose(None)
+    draft = drafter.propose(fresh_state())
     assert draft.lengths.tolist() == [4]
     assert [draft.tokens[0, i].item() for i in (0, 2, 3)] == [9, 8, EOS]
     assert draft.tokens.min() >= 0

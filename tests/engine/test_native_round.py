@@ -7,6 +7,7 @@ import torch
 
 from fairseq_specdec.acceptance import accept_exact
 from fairseq_specdec.blocks import DecodeState, DraftBlock, Verdict
+from fairseq_specdec.drafters.guided import GuidedDrafter
 from fairseq_specdec.engine import native, native_round
 from fairseq_specdec.rules import Limits
 
@@ -74,3 +75,51 @@ def test_rows_become_the_same(library, monkeypatch, width, max_len):
             assert states[0].tokens[row, :n].tolist() == states[1].tokens[row, :n].tolist()
             assert states[0].scores[row, :n].tolist() == states[1].scores[row, :n].tolist()
     assert states[0].finished.any()
+
+
+@pytest.mark.parametrize("limit", [0, 3, 8])
+def test_drafts_are_cut_to_the_same_length(library, monkeypatch, limit):
+    generator = torch.Generator().manual_seed(limit)
+    state = DecodeState(Limits(PAD, UNK, EOS, 9), torch.full((8,), EOS), 8)
+    state.lengths.copy_(torch.randint(1, 13, (8,), generator=generator))
+    state.finished.copy_(torch.rand(8, generator=generator) < 0.3)
+    for _ in range(20):
+        lengths = torch.randint(0, 9, (8,), generator=generator)
+        draft = DraftBlock(torch.randint(0, 9, (8, 8), generator=generator), lengths)
+        found = state.trim(draft, limit)
+        with monkeypatch.context() as patch:
+            patch.setattr(native_round, "library", lambda: None)
+            expected = state.trim(draft, limit)
+        assert found.lengths.tolist() == expected.lengths.tolist()
+        assert found.tokens.tolist() == expected.tokens.tolist()
+
+
+def test_the_same_is_copied_from_a_guide(library, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        width = int(torch.randint(1, 14, (1,), generator=generator))
+        lengths = torch.randint(0, width + 1, (5,), generator=generator)
+        guide = torch.randint(0, 5, (5, width), generator=generator)  # few words: many places look alike
+        guide.masked_fill_(torch.arange(width) >= lengths[:, None], -1)
+        state = DecodeState(Limits(PAD, UNK, EOS, 40), torch.full((5,), EOS), 4)
+        state.tokens[:, 1:].random_(0, 5, generator=generator)
+        ours, torchs = GuidedCopy(4), GuidedCopy(4)
+        for drafter in (ours, torchs):
+            drafter.begin(guide, lengths)
+        for _ in range(6):
+            found = ours.propose(state)
+            with monkeypatch.context() as patch:
+                patch.setattr(native_round, "library", lambda: None)
+                expected = torchs.propose(state)
+            assert found.lengths.tolist() == expected.lengths.tolist()
+            assert found.tokens.tolist() == expected.tokens.tolist()
+            kept = torch.randint(0, 5, (5,), generator=generator)
+            state.lengths += kept
+            for drafter in (ours, torchs):
+                drafter.advance(kept)
+
+
+class GuidedCopy(GuidedDrafter):
+    """Its guide is given."""
+
+    build = start = None

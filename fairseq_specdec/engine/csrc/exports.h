@@ -1,11 +1,12 @@
 // What the library exports; included once by each instruction set's source.
 #include "decoder.h"
+#include "guide.h"
 #include "round.h"
 
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; native.py has the same number.
-int64_t specdec_interface() { return 2; }
+int64_t specdec_interface() { return 3; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* w, int64_t positions) {
@@ -53,6 +54,21 @@ int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, in
 }
 
 void specdec_accept_exact(const Round* round) { accept_exact(*round); }
+
+// is_placed: the places say already where to go on.
+void specdec_copy_guide(const Guide* guide, int64_t is_placed) { copy_guide(*guide, is_placed); }
+
+// Cuts drafts to what rows have room for; returns the longest that is left.
+int64_t specdec_trim(int64_t rows, const int64_t* drafted, const int64_t* lengths, const uint8_t* finished,
+                     int64_t max_len, int64_t limit, int64_t* trimmed) {
+    int64_t longest = 0;
+    for (int64_t row = 0; row < rows; ++row) {
+        const int64_t room = std::min(drafted[row], max_len + 1 - lengths[row]);
+        trimmed[row] = finished[row] ? 0 : std::clamp<int64_t>(room, 0, limit);
+        longest = std::max(longest, trimmed[row]);
+    }
+    return longest;
+}
 
 void specdec_commit(const Round* round, const State* state, int64_t* status) { commit(*round, *state, status); }
 
