@@ -76,7 +76,7 @@ class BlockDecoder:
             capacity: positions of a prefix and its block to prepare for.
         """
         layers = self.weights.base.layers
-        self._source = CrossCache([layer.cross_kv(memory) for layer in layers], layers[0].heads, padding)
+        self._source = CrossCache(self.weights.base.cross_kv(memory), len(layers), layers[0].heads, padding)
         self._embedding = embedding
         self._copy_keys = (embedding + positions).transpose(1, 2)
         self._copied = embedding[:, :0]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fairseq_specdec import device
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
-from fairseq_specdec.engine.native_layer import Keys, NativeLayer, native_layers
+from fairseq_specdec.engine.native_layer import NativeLayer, encode, native_layers
 from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
 
 
@@ -76,7 +76,7 @@ def _run(w: EncoderWeights, tokens: Tensor, native: list[NativeLayer] | None) ->
         x = x.masked_fill(padding[..., None], 0.0)
         mask = torch.zeros(padding.shape, dtype=x.dtype, device=x.device)
         mask = mask.masked_fill_(padding, -math.inf)[:, None, None]
-    x = _run_native(x, native, mask) if native else _run_layers(x, w.layers, mask)
+    x = encode(native, x.clone(), mask) if native else _run_layers(x, w.layers, mask)
     return EncoderOutput(w.final_norm(x) if w.final_norm else x, padding, embedding, positions)
 
 
@@ -89,14 +89,6 @@ def _run_layers(x: Tensor, layers: list[EncoderLayerWeights], mask: Tensor | Non
             return attend(query, key, value, mask)
 
         x = feed_forward(self_attention(x, layer, self_attend), layer)
-    return x
-
-
-def _run_native(x: Tensor, layers: list[NativeLayer], mask: Tensor | None) -> Tensor:
-    """Do the same by compiled code."""
-    x, own = x.clone(), Keys(x.size(1), mask=mask)  # the layers work in place
-    for layer in layers:
-        x = layer(x, own)
     return x
 
 

@@ -35,7 +35,7 @@ class FastDecoder:
         w = self.weights
         heads = w.layers[0].heads
         self._cache = self._source = None  # the last batch's memory is free before this one takes its own
-        self._source = CrossCache([layer.cross_kv(memory) for layer in w.layers], heads, padding)
+        self._source = CrossCache(w.cross_kv(memory), len(w.layers), heads, padding)
         shape = (memory.size(0), capacity, heads, w.channels // heads)
         self._cache = KVCache(len(w.layers), shape, like=w.embedding)
 

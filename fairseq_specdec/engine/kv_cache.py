@@ -138,48 +138,49 @@ class CrossCache:
     """Keys and values of the source, projected once a batch.
 
     Args:
-        projected: per layer [B, S, 2C], keys then values.
+        projected: [B, S, L * 2C], keys then values of the first layer, then of the next.
+        n_layers: L.
         heads: H.
         padding: [B, S] bool, True at padding, or None when there is none.
     """
 
-    def __init__(self, projected: list[Tensor], heads: int, padding: Tensor | None) -> None:
-        self._kv = [self._split(kv, heads) for kv in projected]
+    def __init__(self, projected: Tensor, n_layers: int, heads: int, padding: Tensor | None) -> None:
+        self._store = projected.view(*projected.shape[:2], n_layers, 2, heads, -1)  # [B, S, L, 2, H, D]
+        self._views = self._split()
         self._keys: list[Keys] = []  # of each layer, from the first pass of compiled code on
         self._native: Any = None
         self.mask: Tensor | None = None  # [B, 1, 1, S], 0 or -inf
         if padding is not None:
-            mask = torch.zeros(padding.shape, dtype=projected[0].dtype, device=padding.device)
+            mask = torch.zeros(padding.shape, dtype=projected.dtype, device=padding.device)
             self.mask = mask.masked_fill_(padding, -math.inf)[:, None, None]
 
-    @staticmethod
-    def _split(kv: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-        n_rows, length, width = kv.shape
-        return kv.view(n_rows, length, 2, heads, width // 2 // heads).permute(2, 0, 3, 1, 4).contiguous().unbind()
+    def _split(self) -> list[tuple[Tensor, Tensor]]:
+        """Return keys and values of each layer, each a [B, H, S, D] view."""
+        return [layer.unbind() for layer in self._store.permute(2, 3, 0, 4, 1, 5)]
 
     def read(self, layer: int) -> tuple[Tensor, Tensor]:
         """Return keys and values of a layer, each [B, H, S, D]."""
-        return self._kv[layer]
+        return self._views[layer]
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
-        return [*(part for kv in self._kv for part in kv), *([] if self.mask is None else [self.mask])]
+        return [self._store, *([] if self.mask is None else [self.mask])]
 
     def keys(self, layer: int) -> Keys:
         """Return what compiled code looks at in a layer."""
         if not self._keys:
-            self._keys = [Keys(key.size(2), key, value, mask=self.mask) for key, value in self._kv]
+            self._keys = [Keys(key.size(2), key, value, mask=self.mask) for key, value in self._views]
         return self._keys[layer]
 
     def native(self) -> Any:
         """Return what compiled code looks at, an array of a struct a layer."""
         if self._native is None:
-            n = len(self._kv)
+            n = len(self._views)
             self._native = (CKeys * n)(*(self.keys(i).struct for i in range(n)))
         return self._native
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
-        self._kv = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self._kv]
-        self._keys, self._native = [], None
+        self._store = self._store.index_select(0, rows)
+        self._views, self._keys, self._native = self._split(), [], None
         self.mask = None if self.mask is None else self.mask.index_select(0, rows)

@@ -22,7 +22,7 @@ from fairseq_specdec.engine.linear import Linear
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 3  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 4  # of csrc/exports.h: a library of another one was built from other sources
 
 
 class CLinear(ctypes.Structure):
@@ -78,6 +78,8 @@ def load(name: str) -> ctypes.CDLL | None:
         lib.specdec_decode.argtypes = [*arguments, ctypes.c_double, integer]
         lib.specdec_decode.restype = integer
         lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer], None
+        lib.specdec_encode.argtypes = [pointer, integer, pointer, integer, integer, pointer, pointer, integer]
+        lib.specdec_encode.restype = None
         lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
         lib.specdec_trim.restype = integer
         lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None

@@ -153,6 +153,34 @@ class NativeLayer:
         return x
 
 
+def encode(layers: Sequence[NativeLayer], x: Tensor, mask: Tensor | None) -> Tensor:
+    """Go through an encoder's layers.
+
+    Args:
+        layers: not none.
+        x: [B, S, C] float32, contiguous; changed in place.
+        mask: [B, 1, 1, S], 0 or -inf, or None.
+
+    Returns:
+        x.
+    """
+    assert x.is_contiguous() and x.dtype == torch.float32
+    lib, (n_rows, width, _), own = library(), x.shape, Keys(x.size(1), mask=mask)
+    pointers = (ctypes.c_void_p * len(layers))(*(layer.address for layer in layers))
+    scratch = x.new_empty(lib.specdec_scratch(pointers[0], n_rows * width))
+    lib.specdec_encode(
+        pointers,
+        len(layers),
+        x.data_ptr(),
+        n_rows,
+        width,
+        scratch.data_ptr(),
+        ctypes.byref(own.struct),
+        torch.get_num_threads(),
+    )
+    return x
+
+
 def native_layers(layers: Sequence[EncoderLayerWeights]) -> list[NativeLayer] | None:
     """Return the layers as the library runs them; None unless it can run every one."""
     return [NativeLayer(layer) for layer in layers] if all(map(NativeLayer.can_run, layers)) else None

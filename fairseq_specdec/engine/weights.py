@@ -40,7 +40,6 @@ class LayerWeights(EncoderLayerWeights):
     """One decoder layer."""
 
     cross_q: LinearMap
-    cross_kv: LinearMap
     cross_out: LinearMap
     cross_norm: Norm
 
@@ -72,6 +71,7 @@ class DecoderWeights:
         embedding: [V, C_in].
         positions: [P, C], row ``pad + 1 + i`` is position i; None without position embeddings.
         pad: padding id.
+        cross_kv: projects an encoder's output to keys, then values, of the first layer, then of the next.
     """
 
     embedding: Tensor
@@ -80,6 +80,7 @@ class DecoderWeights:
     positions: Tensor | None
     pad: int
     embedding_norm: Norm | None
+    cross_kv: LinearMap
     layers: list[LayerWeights]
     final_norm: Norm | None
     project_out: LinearMap | None
@@ -142,7 +143,8 @@ def read_encoder(encoder: Any, engine_dtype: str | None = None) -> EncoderWeight
 
 def read_decoder(decoder: Any) -> DecoderWeights:
     """Read embedding, layers and output of a module built like fairseq's TransformerDecoder."""
-    layers = decoder.layers
+    layers = [decoder.layers[i] for i in range(len(decoder.layers))]  # iteration would apply layer drop
+    attention = [layer.encoder_attn for layer in layers]
     return DecoderWeights(
         embedding=decoder.embed_tokens.weight.detach(),
         scale=float(decoder.embed_scale),
@@ -150,7 +152,8 @@ def read_decoder(decoder: Any) -> DecoderWeights:
         positions=read_positions(decoder),
         pad=decoder.padding_idx,
         embedding_norm=read_norm(decoder.layernorm_embedding),
-        layers=[read_layer(layers[i]) for i in range(len(layers))],  # indexing: iteration would apply layer drop
+        cross_kv=join(*(projection for at in attention for projection in (at.k_proj, at.v_proj))),
+        layers=[read_layer(layer) for layer in layers],
         final_norm=read_norm(decoder.layer_norm),
         project_out=read_linear(decoder.project_out_dim),
         output=read_linear(decoder.output_projection),
@@ -168,7 +171,6 @@ def read_layer(layer: Any) -> LayerWeights:
     return LayerWeights(
         **common,
         cross_q=read_linear(layer.encoder_attn.q_proj),
-        cross_kv=join(layer.encoder_attn.k_proj, layer.encoder_attn.v_proj),
         cross_out=read_linear(layer.encoder_attn.out_proj),
         cross_norm=read_norm(layer.encoder_attn_layer_norm),
     )

@@ -90,7 +90,7 @@ def test_compiled_code_gets_the_same_views_and_where_to_write():
 
 def test_source_padding_is_masked_and_follows_its_rows():
     padding = torch.tensor([[False, False], [True, False]])
-    cache = CrossCache([torch.arange(2.0)[:, None, None].expand(2, 2, 12)], heads=2, padding=padding)
+    cache = CrossCache(torch.arange(2.0)[:, None, None].expand(2, 2, 12), 1, heads=2, padding=padding)
     assert cache.mask.isfinite().squeeze().tolist() == [[True, True], [False, True]]
     cache.select_rows(torch.tensor([1]))
     keys, values = cache.read(0)

@@ -6,7 +6,7 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; native.py has the same number.
-int64_t specdec_interface() { return 3; }
+int64_t specdec_interface() { return 4; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* w, int64_t positions) {
@@ -20,6 +20,13 @@ void specdec_layer(const Layer* w, float* x, int64_t rows, int64_t width, float*
     Pass pass(*w, x, rows, width, scratch);
 #pragma omp parallel num_threads(threads)
     pass.run(*cache, *self, source);
+}
+
+// An encoder's layers, one after the other; x [rows, width, C] becomes their output.
+void specdec_encode(const Layer* const* layers, int64_t n_layers, float* x, int64_t rows, int64_t width,
+                    float* scratch, const Keys* self, int64_t threads) {
+#pragma omp parallel num_threads(threads)
+    for (int64_t i = 0; i < n_layers; ++i) Pass(*layers[i], x, rows, width, scratch).run(Cache{}, *self, nullptr);
 }
 
 // tokens [rows, width] -> log-probabilities out [rows, width, outputs], in the order of the positions. self, cache and
