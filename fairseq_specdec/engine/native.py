@@ -22,7 +22,10 @@ from fairseq_specdec.engine.linear import Linear
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 4  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 5  # of csrc/exports.h: a library of another one was built from other sources
+
+
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
 
 
 class CLinear(ctypes.Structure):
@@ -31,8 +34,10 @@ class CLinear(ctypes.Structure):
     _fields_ = [
         ("panels", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
         ("inputs", ctypes.c_int64),
         ("outputs", ctypes.c_int64),
+        ("kind", ctypes.c_int64),
     ]
 
 
@@ -89,19 +94,25 @@ def load(name: str) -> ctypes.CDLL | None:
 
 
 class NativeLinear:
-    """A linear map whose weight is laid out in panels of 16 outputs.
+    """A linear map whose weight is laid out in panels of 16 outputs; sums are float32.
 
     Args:
         linear: float32, on the CPU.
+        numbers: [out, in], what the panels hold: the weight itself, or bfloat16 or int8 numbers in its place.
+        scales: [out] float32, what sums over these are multiplied by, or None.
     """
 
-    def __init__(self, linear: Linear) -> None:
+    def __init__(self, linear: Linear, numbers: Tensor | None = None, scales: Tensor | None = None) -> None:
         self.weight, bias = linear
-        self.bias = None if bias is None else bias.contiguous()
+        numbers = self.weight if numbers is None else numbers
+        self.bias, self.scales = None if bias is None else bias.contiguous(), scales
         n_outputs, n_inputs = self.weight.shape
-        padded = F.pad(self.weight, (0, 0, 0, -n_outputs % LANES))
+        padded = F.pad(numbers, (0, 0, 0, -n_outputs % LANES))
         self._panels = padded.view(-1, LANES, n_inputs).transpose(1, 2).contiguous()  # [outputs / 16, inputs, 16]
-        self.struct = CLinear(address(self._panels), address(self.bias), n_inputs, n_outputs)
+        kind = _KINDS[numbers.dtype]
+        self.struct = CLinear(
+            address(self._panels), address(self.bias), address(self.scales), n_inputs, n_outputs, kind
+        )
         self._self = ctypes.addressof(self.struct)
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -1,64 +1,51 @@
-"""Linear maps in reduced precision on a CPU: fewer bytes to read, and not the numbers of the checkpoint."""
+"""Linear maps with rounded weights on a CPU: fewer bytes to read, and not the numbers of the checkpoint.
+
+Inputs and sums stay float32, so an output still does not depend on what else is in the batch or the block.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from fairseq_specdec.engine.linear import Linear, LinearMap
+from fairseq_specdec.engine.native import NativeLinear, library
 from fairseq_specdec.engine.packed import pack
 
 
-class Bf16Linear:
-    """A linear map whose weight and input are rounded to bfloat16; sums are float32, the output is rounded again.
+def rounded(weight: Tensor, engine_dtype: str) -> tuple[Tensor, Tensor | None]:
+    """Round a weight.
 
     Args:
-        linear: float32, on the CPU.
+        weight: [out, in] float32.
+        engine_dtype: "bf16", or "int8": whole numbers in -127..127 with a scale for each output.
+
+    Returns:
+        [out, in] bfloat16 or int8, and [out] float32 scales or None.
     """
-
-    def __init__(self, linear: Linear) -> None:
-        self.weight = linear.weight
-        self._bias = None if linear.bias is None else linear.bias.bfloat16()
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.bfloat16(), None)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out], float32."""
-        return torch.ops.mkldnn._linear_pointwise(x.bfloat16(), self._packed, self._bias, "none", [], "").float()
+    if engine_dtype == "bf16":
+        return weight.bfloat16(), None
+    scales = (weight.abs().amax(1) / 127).clamp(min=1e-12)
+    return (weight / scales[:, None]).round().to(torch.int8), scales
 
 
-class Int8Linear:
-    """A linear map with int8 weights, a scale for each output, whose input is quantized as it comes (dynamically).
-
-    Args:
-        linear: float32, on the CPU.
-    """
-
-    def __init__(self, linear: Linear) -> None:
-        self.weight = linear.weight
-        scale = (linear.weight.abs().amax(1) / 127).clamp(min=1e-12)  # [out]
-        zero = torch.zeros_like(scale, dtype=torch.int64)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.quantize_per_tensor", UserWarning)  # they will go one day
-            quantized = torch.quantize_per_channel(linear.weight, scale, zero, 0, torch.qint8)
-        self._packed = torch.ops.quantized.linear_prepack(quantized, linear.bias)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out], float32."""
-        return torch.ops.quantized.linear_dynamic(x, self._packed, reduce_range=True)
+def reduce(linear: Linear, engine_dtype: str) -> LinearMap:
+    """Return a linear map with a rounded weight; compiled code reads it as it is, without it nothing gets faster."""
+    numbers, scales = rounded(linear.weight, engine_dtype)
+    if library() is not None:
+        return NativeLinear(linear, numbers, scales)
+    weight = numbers.float() if scales is None else numbers * scales[:, None]
+    return pack(Linear(weight, linear.bias))
 
 
 def converter(engine_dtype: str | None) -> Callable[[str, Linear], LinearMap]:
     """Return what turns each linear map, given its name, into the one that runs.
 
     Args:
-        engine_dtype: "bf16" or "int8"; None keeps the precision, packed where that is possible.
+        engine_dtype: "bf16" or "int8"; None keeps the weights, packed where that is possible.
     """
     if engine_dtype is None:
         return lambda name, linear: pack(linear)
-    if engine_dtype == "int8":
-        return lambda name, linear: Int8Linear(linear)
-    # the best two of many logits are often closer than bfloat16 can tell: the output stays float32
-    return lambda name, linear: pack(linear) if name == "output" else Bf16Linear(linear)
+    return lambda name, linear: reduce(linear, engine_dtype)

@@ -16,7 +16,6 @@ from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.linear import Linear, Norm
 from fairseq_specdec.engine.native import NativeLinear
 from fairseq_specdec.engine.native_layer import native_layers
-from fairseq_specdec.engine.reduced import Bf16Linear
 from fairseq_specdec.engine.weights import read_encoder, read_verifier
 from tests import tiny
 
@@ -152,7 +151,7 @@ UNUSUAL = {
     "attention_norm": {"attention_norm": Norm(torch.ones(32), torch.zeros(32), 1e-5)},
     "hidden_norm": {"hidden_norm": Norm(torch.ones(48), torch.zeros(48), 1e-5)},
     "residual_scale": {"residual_scale": torch.ones(32)},
-    "reduced precision": {"fc1": Bf16Linear(Linear(torch.ones(48, 32), None))},
+    "a map that is not laid out": {"fc1": Linear(torch.ones(48, 32), None)},
 }
 
 

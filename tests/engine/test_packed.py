@@ -29,6 +29,11 @@ def test_other_precisions_stay_plain(layers_by):
 def test_all_maps_of_a_decoder_are_packed(data_bin, layers_by):
     decoder = read_decoder(tiny.build_model(data_bin, decoder_output_dim=40)[0].decoder)
     packed = convert_all(decoder, lambda name, linear: pack(linear))
-    found = [packed.output, packed.project_out, *(getattr(layer, n) for layer in packed.layers for n in vars(layer))]
+    found = [
+        packed.output,
+        packed.project_out,
+        packed.cross_kv,
+        *(getattr(layer, n) for layer in packed.layers for n in vars(layer)),
+    ]
     maps = [m for m in found if isinstance(m, Linear | NativeLinear | PackedLinear)]
-    assert {type(m) for m in maps} == {KIND[layers_by]} and len(maps) == 2 + 7 * 2
+    assert {type(m) for m in maps} == {KIND[layers_by]} and len(maps) == 3 + 6 * 2

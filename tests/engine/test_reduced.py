@@ -2,39 +2,55 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_specdec.engine.linear import convert_all, read_linear
+from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
 from fairseq_specdec.engine.native import NativeLinear
-from fairseq_specdec.engine.reduced import Bf16Linear, Int8Linear, converter
+from fairseq_specdec.engine.packed import PackedLinear
+from fairseq_specdec.engine.reduced import converter, reduce, rounded
 from fairseq_specdec.engine.weights import read_decoder
 from tests import tiny
+
+KIND = {"native": NativeLinear, "torch": PackedLinear}
+
+
+def dequantized(weight, dtype):
+    numbers, scales = rounded(weight, dtype)
+    return numbers.float() if scales is None else numbers.float() * scales[:, None]
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("rows", [1, 7, 300])
-@pytest.mark.parametrize(("kind", "error"), [(Bf16Linear, 0.01), (Int8Linear, 0.03)])
-def test_a_reduced_map_is_nearly_the_plain_one(kind, error, rows, bias):
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+def test_a_reduced_map_multiplies_by_the_rounded_weight(dtype, rows, bias, layers_by):
     torch.manual_seed(0)
-    module = nn.Linear(96, 130, bias=bias)
+    linear = read_linear(nn.Linear(96, 130, bias=bias))
     x = torch.randn(2, rows, 96)
-    with torch.no_grad():
-        found, expected = kind(read_linear(module))(x), module(x)
-    assert found.dtype == torch.float32 and found.shape == expected.shape
-    assert 0 < (found - expected).norm() / expected.norm() < error
+    ours = reduce(linear, dtype)
+    assert type(ours) is KIND[layers_by]
+    expected = nn.functional.linear(x, dequantized(linear.weight, dtype), linear.bias)
+    torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("bf16", 0.003), ("int8", 0.01)])
+def test_rounding_moves_a_weight_a_little(dtype, error):
+    weight = torch.randn(40, 64, generator=torch.Generator().manual_seed(0))
+    assert 0 < (dequantized(weight, dtype) - weight).norm() / weight.norm() < error
+
+
+def test_a_position_has_the_same_bits_alone_and_in_a_block():
+    for dtype in ("bf16", "int8"):
+        ours = reduce(Linear(torch.randn(150, 70), torch.randn(150)), dtype)
+        x = torch.randn(37, 70)
+        assert ours(x).equal(torch.cat([ours(row[None]) for row in x]))
 
 
 def test_an_output_of_zeros_does_not_divide_by_them():
     module = nn.Linear(8, 4)
     nn.init.zeros_(module.weight)
-    with torch.no_grad():
-        torch.testing.assert_close(Int8Linear(read_linear(module))(torch.ones(1, 8)), module.bias[None])
+    torch.testing.assert_close(reduce(read_linear(module), "int8")(torch.ones(1, 8)), module.bias.detach()[None])
 
 
-@pytest.mark.parametrize(
-    ("dtype", "layers", "output"),
-    [(None, NativeLinear, NativeLinear), ("bf16", Bf16Linear, NativeLinear), ("int8", Int8Linear, Int8Linear)],
-)
-def test_every_map_of_a_decoder_is_converted_but_bfloat16_keeps_the_output(data_bin, dtype, layers, output):
+@pytest.mark.parametrize("dtype", [None, "bf16", "int8"])
+def test_every_map_of_a_decoder_is_converted(data_bin, dtype):
     decoder = convert_all(read_decoder(tiny.build_model(data_bin)[0].decoder), converter(dtype))
-    assert {type(layer.fc1) for layer in decoder.layers} == {layers}
-    assert type(decoder.cross_kv) is layers
-    assert type(decoder.output) is output
+    maps = [decoder.output, decoder.cross_kv, *(layer.fc1 for layer in decoder.layers)]
+    assert {m.struct.kind for m in maps} == {{None: 0, "bf16": 1, "int8": 2}[dtype]}

@@ -17,10 +17,14 @@ struct Worker {
     int64_t end(int64_t n) const { return n * (index + 1) / team; }
 };
 
+enum Kind : int64_t { kFloat, kBfloat16, kInt8 };
+
 struct Linear {
-    const float* panels;
-    const float* bias;  // [outputs] or null
+    const void* panels;
+    const float* bias;    // [outputs] or null
+    const float* scales;  // [outputs], what sums are multiplied by, or null
     int64_t inputs, outputs;
+    int64_t kind;  // of the numbers in the panels; sums are float32 whatever it is
 };
 
 enum Epilogue : int64_t { kStore, kRelu, kGelu, kAdd };  // what happens to the sums: kAdd adds them to what is there
@@ -33,15 +37,15 @@ static inline float gelu(float x) { return 0.5f * x * (1.0f + std::erf(x * 0.707
 // multiplications; with few rows a pass is bound by memory, and asking costs.
 constexpr int kAsk = 32, kRowsToAsk = 8;
 
-template <int kRows, int kPanels, bool kAhead>
+template <typename Number, int kRows, int kPanels, bool kAhead>
 static void tile(const Linear& w, const float* x, int64_t first_panel, float* sums) {
-    const float* panel = w.panels + first_panel * w.inputs * kLanes;
+    const Number* panel = static_cast<const Number*>(w.panels) + first_panel * w.inputs * kLanes;
     const int64_t next = w.inputs * kLanes;
     Vec acc[kRows][kPanels] = {};
     for (int64_t k = 0; k < w.inputs; ++k) {
         Vec b[kPanels];
         for (int p = 0; p < kPanels; ++p) {
-            const float* at = panel + p * next + k * kLanes;
+            const Number* at = panel + p * next + k * kLanes;
             b[p] = load(at);
             if (kAhead && kRows >= kRowsToAsk) __builtin_prefetch(at + kAsk * kLanes);
         }
@@ -59,7 +63,8 @@ static void finish(const Linear& w, const float* sums, int64_t rows, int64_t fir
         const float* from = sums + r * panels * kLanes;
         float* to = out + r * stride + begin;
         for (int64_t j = 0; j < width; ++j) {
-            float v = from[j] + (w.bias ? w.bias[begin + j] : 0.0f);
+            float v = w.scales ? from[j] * w.scales[begin + j] : from[j];
+            v += w.bias ? w.bias[begin + j] : 0.0f;
             if (epilogue == kRelu) v = v < 0.0f ? 0.0f : v;  // NaN stays
             if (epilogue == kGelu) v = gelu(v);
             to[j] = epilogue == kAdd ? to[j] + v : v;
@@ -69,24 +74,27 @@ static void finish(const Linear& w, const float* sums, int64_t rows, int64_t fir
 
 typedef void (*Tile)(const Linear&, const float*, int64_t, float*);
 
-template <int kRows, int kPanels, bool kAhead>
+template <typename Number, int kRows, int kPanels, bool kAhead>
 constexpr Tile tile_or_null() {
-    if constexpr (kRows * kPanels <= kAccumulators) return tile<kRows, kPanels, kAhead>;
+    if constexpr (kRows * kPanels <= kAccumulators) return tile<Number, kRows, kPanels, kAhead>;
     return nullptr;
 }
 
 // Tiles by rows - 1 and by log2 of the panels.
-template <bool kAhead, int... kRow>
+template <typename Number, bool kAhead, int... kRow>
 static const Tile* tiles_of(int64_t rows, std::integer_sequence<int, kRow...>) {
     static const Tile table[sizeof...(kRow)][4] = {
-        {tile_or_null<kRow + 1, 1, kAhead>(), tile_or_null<kRow + 1, 2, kAhead>(),
-         tile_or_null<kRow + 1, 4, kAhead>(), tile_or_null<kRow + 1, 8, kAhead>()}...};
+        {tile_or_null<Number, kRow + 1, 1, kAhead>(), tile_or_null<Number, kRow + 1, 2, kAhead>(),
+         tile_or_null<Number, kRow + 1, 4, kAhead>(), tile_or_null<Number, kRow + 1, 8, kAhead>()}...};
     return table[rows - 1];
 }
 
 template <bool kAhead>
-static const Tile* tiles_of(int64_t rows) {
-    return tiles_of<kAhead>(rows, std::make_integer_sequence<int, kMaxRows>());
+static const Tile* tiles_of(int64_t kind, int64_t rows) {
+    constexpr auto every = std::make_integer_sequence<int, kMaxRows>();
+    if (kind == kBfloat16) return tiles_of<uint16_t, kAhead>(rows, every);
+    if (kind == kInt8) return tiles_of<int8_t, kAhead>(rows, every);
+    return tiles_of<float, kAhead>(rows, every);
 }
 
 // One thread's part of [rows, inputs] x -> [rows, outputs] out. stride: floats from one row of out to the next.
@@ -96,7 +104,7 @@ static void linear(const Linear& w, const float* x, int64_t rows, float* out, in
     const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
     const int64_t block = (rows + n_blocks - 1) / n_blocks;  // rows of a tile, the same in all but the last
     int level = 3;  // as many panels at a time as registers hold, if that leaves work for every thread
-    const Tile* tiles = tiles_of<false>(block);
+    const Tile* tiles = tiles_of<false>(w.kind, block);
     while (level > 0 && (!tiles[level] || (n_panels >> level) * n_blocks < worker.team)) --level;
     const int64_t n_groups = (n_panels + (1 << level) - 1) >> level, n_tasks = n_groups * n_blocks;
     const int64_t end = worker.end(n_tasks);
@@ -104,7 +112,7 @@ static void linear(const Linear& w, const float* x, int64_t rows, float* out, in
     for (int64_t task = worker.begin(n_tasks); task < end; ++task) {
         const int64_t row = task % n_blocks * block, n_rows = std::min(block, rows - row);
         if (n_rows <= 0) continue;
-        const Tile* of_rows = row == 0 ? tiles_of<true>(n_rows) : tiles_of<false>(n_rows);  // later rows find them near
+        const Tile* of_rows = row == 0 ? tiles_of<true>(w.kind, n_rows) : tiles_of<false>(w.kind, n_rows);  // later rows find them near
         int64_t panel = (task / n_blocks) << level;
         const int64_t last = std::min(n_panels, panel + (1 << level));
         for (int l = level; panel < last; --l)  // the last group may have fewer

@@ -23,6 +23,22 @@ static inline Vec load(const float* p) {
     return v;
 }
 
+// Panels may hold bfloat16 (the upper half of a float) or int8 numbers.
+static inline Vec load(const uint16_t* p) {
+    uint16_t half __attribute__((vector_size(32)));
+    std::memcpy(&half, p, sizeof half);
+    const VecInt bits = __builtin_convertvector(half, VecInt) << 16;
+    Vec v;
+    std::memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static inline Vec load(const int8_t* p) {
+    int8_t bytes __attribute__((vector_size(16)));
+    std::memcpy(&bytes, p, sizeof bytes);
+    return __builtin_convertvector(__builtin_convertvector(bytes, VecInt), Vec);
+}
+
 static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
 
 static inline Vec broadcast(float x) { return Vec{} + x; }
