@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from fairseq_specdec.engine import native
 from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
 from fairseq_specdec.engine.native import NativeLinear
 from fairseq_specdec.engine.packed import PackedLinear
@@ -36,11 +37,16 @@ def test_rounding_moves_a_weight_a_little(dtype, error):
     assert 0 < (dequantized(weight, dtype) - weight).norm() / weight.norm() < error
 
 
-def test_a_position_has_the_same_bits_alone_and_in_a_block():
+@pytest.mark.parametrize("instructions", native.instruction_sets())
+def test_a_position_has_the_same_bits_alone_and_in_a_block(monkeypatch, instructions):
+    lib = native.load(instructions)
+    monkeypatch.setattr(native, "library", lambda: lib)
     for dtype in ("bf16", "int8"):
         ours = reduce(Linear(torch.randn(150, 70), torch.randn(150)), dtype)
         x = torch.randn(37, 70)
         assert ours(x).equal(torch.cat([ours(row[None]) for row in x]))
+        expected = nn.functional.linear(x, dequantized(ours.weight, dtype), ours.bias)
+        torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_an_output_of_zeros_does_not_divide_by_them():

@@ -4,6 +4,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 constexpr int kAccumulators = 24;  // vectors that a tile may keep in registers, beside those that it loads
 #elif defined(__AVX__)
@@ -34,9 +38,23 @@ static inline Vec load(const uint16_t* p) {
 }
 
 static inline Vec load(const int8_t* p) {
+    Vec v;
+#if defined(__AVX512F__)  // the compiler's own notation becomes sixteen moves
+    const __m512 wide = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+    std::memcpy(&v, &wide, sizeof v);
+#elif defined(__AVX2__)
+    __m256 wide[2];
+    for (int i = 0; i < 2; ++i) {
+        const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8 * i));
+        wide[i] = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+    }
+    std::memcpy(&v, wide, sizeof v);
+#else
     int8_t bytes __attribute__((vector_size(16)));
     std::memcpy(&bytes, p, sizeof bytes);
-    return __builtin_convertvector(__builtin_convertvector(bytes, VecInt), Vec);
+    v = __builtin_convertvector(__builtin_convertvector(bytes, VecInt), Vec);
+#endif
+    return v;
 }
 
 static inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
