@@ -8,11 +8,37 @@ D channels a head, C = H * D channels. Token ids and lengths are int64, masks bo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fairseq_specdec.rules import Limits
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder says of a batch.
+
+    Args:
+        memory: [B, S, C].
+        padding: [B, S] bool, True at padding, or None where there is none.
+        embedding: [B, S, C], scaled token embeddings; a Spec-Drafter copies from them.
+        positions: [B, S, C], position embeddings, or None without.
+    """
+
+    memory: Tensor
+    padding: Tensor | None
+    embedding: Tensor | None = None
+    positions: Tensor | None = None
+
+    def select_rows(self, rows: Tensor) -> EncoderOutput:
+        """Return these rows. rows: [B'] int64."""
+        return EncoderOutput(*(None if part is None else part.index_select(0, rows) for part in self))
+
+    def unscaled(self, scale: float) -> EncoderOutput:
+        """Return it with embeddings and positions divided by the scale of the embeddings."""
+        parts = (None if part is None else part / scale for part in (self.embedding, self.positions))
+        return EncoderOutput(self.memory, self.padding, *parts)
 
 
 @dataclass(frozen=True)
@@ -24,17 +50,20 @@ class Source:
         lengths: [B] int64, without padding.
         pad: the id of padding.
         ids: [B] int64, the place of each sentence in the data, or None where it is not known.
+        encoded: what the encoder of each of the verifier's models made of it; empty before they have run.
     """
 
     tokens: Tensor
     lengths: Tensor
     pad: int
     ids: Tensor | None = None
+    encoded: tuple[EncoderOutput, ...] = ()
 
     def select_rows(self, rows: Tensor) -> Source:
         """Return these rows. rows: [B'] int64."""
         ids = None if self.ids is None else self.ids.index_select(0, rows)
-        return Source(self.tokens.index_select(0, rows), self.lengths.index_select(0, rows), self.pad, ids)
+        encoded = tuple(output.select_rows(rows) for output in self.encoded)
+        return Source(self.tokens.index_select(0, rows), self.lengths.index_select(0, rows), self.pad, ids, encoded)
 
     def aligned(self, symbols: Tensor | None = None) -> Tensor:
         """Return the tokens [B, S] int64 aligned on the left, -1 behind each row's end.

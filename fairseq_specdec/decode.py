@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ class SpecDecoder:
         """
         state = DecodeState(limits, first, self.drafter.block_size)
         self.verifier.start(memory, state.capacity)
-        self.drafter.start(source, state)
+        self.drafter.start(replace(source, encoded=tuple(memory)), state)
         budget = self._ready_budget(state)
         while not state.all_finished():
             self._drop_finished(state)

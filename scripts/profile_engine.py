@@ -28,8 +28,9 @@ from fairseq.models.transformer import TransformerModel, base_architecture
 from tqdm import tqdm
 
 import fairseq_specdec  # noqa: F401 (repairs what fairseq breaks)
+from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine import native
-from fairseq_specdec.engine.encoder import EncoderOutput, FastEncoder
+from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 

@@ -22,7 +22,7 @@ class NatDrafter:
     """Drafts with a trained Spec-Drafter.
 
     Args:
-        model: the drafter; its encoder and decoder are run by their weights.
+        model: the drafter; its encoder, unless that is the verifier's, and its decoder are run by their weights.
         block_size: K.
         engine_dtype: of its linear maps, see `engine.reduced`; drafts may be as rough as they like.
     """
@@ -58,11 +58,12 @@ class NatDrafter:
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to the verifier's device and precision and read the weights."""
         self.model.to(device=device, dtype=dtype)
-        self._encoder = FastEncoder(self.model.encoder, self.engine_dtype)
+        if not self.model.shares_encoder:
+            self._encoder = FastEncoder(self.model.encoder, self.engine_dtype)
         self._decoder = BlockDecoder(read_block_decoder(self.model.decoder, self.engine_dtype))
 
     def start(self, source: Source, state: DecodeState) -> None:
-        """Encode the source, unless it is longer than the drafter's positions: then nothing is drafted.
+        """Encode the source, unless it is longer than the encoder's positions: then nothing is drafted.
 
         On a CPU that waits for the first draft: a batch for which none pays goes without.
         """
@@ -82,8 +83,10 @@ class NatDrafter:
     def _encode(self) -> None:
         source, self._waiting = self._waiting, None
         assert source is not None
-        out = self._encoder.forward({"src_tokens": source.tokens, "src_lengths": source.lengths})
-        self._decoder.start(out.memory, out.padding, out.embedding, out.positions)
+        if self._encoder is None:  # of an ensemble it takes what the first model made of the source
+            self._decoder.start(source.encoded[0].unscaled(self.model.encoder.scale))
+        else:
+            self._decoder.start(self._encoder.forward({"src_tokens": source.tokens, "src_lengths": source.lengths}))
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Fill K masks behind each row's tokens; cost grows with prefix + K."""

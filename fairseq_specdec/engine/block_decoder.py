@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.kv_cache import CrossCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.linear import LinearMap, convert_all, read_linear
@@ -62,20 +63,15 @@ class BlockDecoder:
         table = self.weights.base.positions
         return None if table is None else table.size(0) - self.weights.base.pad - 1
 
-    def start(self, memory: Tensor, padding: Tensor | None, embedding: Tensor, positions: Tensor) -> None:
-        """Begin a batch.
-
-        Args:
-            memory: [B, S, C], encoder output.
-            padding: [B, S] bool, True at padding, or None.
-            embedding: [B, S, C], source token embeddings.
-            positions: [B, S, C], source position embeddings.
-        """
+    def start(self, source: EncoderOutput) -> None:
+        """Begin a batch. source: with the token embeddings, on the scale of the decoder's own."""
         layers = self.weights.base.layers
-        self._source = CrossCache([layer.cross_kv(memory) for layer in layers], layers[0].heads, padding)
-        self._embedding = embedding
-        self._copy_keys = (embedding + positions).transpose(1, 2)
-        self._copied = embedding[:, :0]
+        projected = [layer.cross_kv(source.memory) for layer in layers]
+        self._source = CrossCache(projected, layers[0].heads, source.padding)
+        self._embedding = source.embedding
+        keys = source.embedding if source.positions is None else source.embedding + source.positions
+        self._copy_keys = keys.transpose(1, 2)
+        self._copied = source.embedding[:, :0]
 
     def forward(self, prefix: Tensor, lengths: Tensor, block_size: int) -> Tensor:
         """Predict a block behind each row's prefix.

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from fairseq_specdec.engine.encoder import EncoderOutput
+from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
 

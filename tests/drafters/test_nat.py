@@ -8,13 +8,16 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 
+from fairseq_specdec.blocks import DecodeState, EncoderOutput, Source
 from fairseq_specdec.config import OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DrafterSetting
 from fairseq_specdec.drafters.nat import NatDrafter
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
+from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.load import load_drafter
 from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.rules import Limits
 from fairseq_specdec.stats import SpecStats
 from tests import tiny
 from tests.vectors import VECTORS, with_vectors
@@ -31,13 +34,16 @@ def source_batch():
     return torch.tensor([[PAD, PAD, 5, 6, EOS], [4, 9, 8, 7, EOS]]), torch.tensor([3, 5])
 
 
+def encoder_output(out, tokens):
+    memory = out["encoder_out"][0].transpose(0, 1)
+    return EncoderOutput(memory, tokens.eq(PAD), out["encoder_embedding"][0], out["encoder_pos"][0])
+
+
 def start(model):
     tokens, lengths = source_batch()
     out = model.encoder(tokens, src_lengths=lengths)
     decoder = BlockDecoder(read_block_decoder(model.decoder))
-    decoder.start(
-        out["encoder_out"][0].transpose(0, 1), tokens.eq(PAD), out["encoder_embedding"][0], out["encoder_pos"][0]
-    )
+    decoder.start(encoder_output(out, tokens))
     return decoder, out
 
 
@@ -75,6 +81,44 @@ def test_selected_rows_draft_as_before(data_bin):
     expected = decoder.forward(prefix, lengths, 3)
     decoder.select_rows(torch.tensor([1]))
     torch.testing.assert_close(decoder.forward(prefix[1:], lengths[1:], 3), expected[1:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"no_token_positional_embeddings": True}, {"encoder_learned_pos": True}], ids=str
+)
+@torch.no_grad()
+def test_on_the_verifiers_encoder_the_engine_gives_the_modules_logits(data_bin, tmp_path, option, layers_by):
+    path = tiny.save_verifier(tmp_path / "verifier.pt", data_bin, **({option: True} if option else {}))
+    model = tiny_drafter(data_bin, share_encoder=True, verifier=path)
+    tokens, lengths = source_batch()
+    limits = Limits(PAD, UNK, EOS, 20)
+    state = DecodeState(limits, torch.full((2,), EOS), 3)
+    state.tokens[:, 1:4], state.lengths = torch.tensor([[9, 0, 0], [8, 7, 6]]), torch.tensor([2, 4])
+    state.all_finished()
+    drafter = NatDrafter(model, 3)
+    drafter.to(torch.device("cpu"), torch.float32)
+    encoded = FastEncoder(model.encoder.encoder).forward({"src_tokens": tokens})
+    drafter.start(Source(tokens, lengths, PAD, encoded=(encoded,)), state)
+    fed = torch.tensor([[9, UNK, UNK, UNK, PAD, PAD], [8, 7, 6, UNK, UNK, UNK]])
+    expected, _ = model(tokens, lengths, fed, block_mask=fed.eq(UNK))
+    assert drafter.propose(state).tokens.equal(expected.argmax(-1))
+    found = drafter._decoder.forward(state.tokens[:, 1:4], state.lengths - 1, 3)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_dropped_before_the_first_draft_take_their_encoding_along(data_bin, verifier):
+    model = tiny_drafter(data_bin, share_encoder=True, verifier=verifier)
+    tokens, lengths = source_batch()
+    drafts = []
+    for rows in (torch.tensor([1]), torch.tensor([0, 1])):
+        drafter = NatDrafter(model, 4)
+        drafter.to(torch.device("cpu"), torch.float32)
+        encoded = FastEncoder(model.encoder.encoder).forward({"src_tokens": tokens})
+        state = DecodeState(Limits(PAD, UNK, EOS, 20), torch.full((len(rows),), EOS), 4)
+        drafter.start(Source(tokens, lengths, PAD, encoded=(encoded,)), state)
+        drafter.select_rows(rows)
+        drafts.append(drafter.propose(state).tokens)
+    assert drafts[0].equal(drafts[1][1:])
 
 
 def test_a_block_larger_than_the_trained_one_is_refused(data_bin):
@@ -140,10 +184,7 @@ def test_drafter_logits_equal_the_references(reference, layers_by):
             continue
         out = drafter.encoder(case["src_tokens"], src_lengths=case["src_lengths"])
         decoder = BlockDecoder(read_block_decoder(drafter.decoder))
-        padding = case["src_tokens"].eq(PAD)
-        decoder.start(
-            out["encoder_out"][0].transpose(0, 1), padding, out["encoder_embedding"][0], out["encoder_pos"][0]
-        )
+        decoder.start(encoder_output(out, case["src_tokens"]))
         lengths = case["block_mask"].int().argmax(1)
         width = int(lengths.max())
         logits = decoder.forward(case["prev_output_tokens"][:, :width], lengths, case["block_mask"].sum(1)[0].item())
