@@ -67,7 +67,7 @@ class SpecDrafterTask(TranslationTask):
         self.block_size = cfg.block_size
         self.verifier: Optional[nn.Module] = None
         self.acceptance: Optional[AcceptanceMeter] = None
-        self.encoder_digests: dict[str, str] = {}  # of a drafter that shares its verifier's encoder
+        self._encoder_digests: dict[str, str] = {}  # of a drafter that shares its verifier's encoder
         # Lets decoding tell a drafter of other dictionaries from one of the verifier's.
         self.dictionaries = {"source": digest(src_dict), "target": digest(tgt_dict)}
         self.state.merge_state_dict({"dictionaries": self.dictionaries})
@@ -83,11 +83,8 @@ class SpecDrafterTask(TranslationTask):
                 "the checkpoint to go on from must have been trained with the dictionaries of DATA, got others: "
                 "pass the data it was trained on, or another --save-dir."
             )
-        if state_dict.get("encoder", self.encoder_digests) != self.encoder_digests:
-            raise ValueError(
-                "the checkpoint to go on from must share the encoder of the verifier (--share-encoder), got another "
-                "one's: pass the --verifier it was trained with, or another --save-dir."
-            )
+        if "encoder" in state_dict:
+            self._agree_on_encoder(state_dict["encoder"])
         super().load_state_dict(state_dict)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
@@ -117,8 +114,21 @@ class SpecDrafterTask(TranslationTask):
                 "--share-encoder needs a verifier, got none: pass --init-from-verifier FILE or --verifier FILE."
             )
         model.encoder.attach(self.verifier.encoder)
-        self.encoder_digests = encoder_digests(self.verifier.encoder)
-        self.state.merge_state_dict({"encoder": self.encoder_digests})
+        self._agree_on_encoder(encoder_digests(self.verifier.encoder))
+
+    def _agree_on_encoder(self, digests: dict[str, str]) -> None:
+        """Take down whose encoder the drafter shares; the verifier and a checkpoint to go on from both say it.
+
+        Raises:
+            ValueError: they differ.
+        """
+        if self._encoder_digests not in ({}, digests):
+            raise ValueError(
+                "the checkpoint to go on from must share the encoder of the verifier (--share-encoder), got another "
+                "one's: pass the --verifier it was trained with, or another --save-dir."
+            )
+        self._encoder_digests = digests
+        self.state.merge_state_dict({"encoder": digests})
 
     def build_generator(self, models: list[nn.Module], args: Any, *others: Any, **extra: Any) -> Any:
         """Refuse: a drafter needs a verifier to decode with.
