@@ -38,6 +38,7 @@ class NatDrafter:
         self._decoder: BlockDecoder | None = None
         self._can_draft = True
         self._waiting: Source | None = None  # what is yet to be encoded
+        self._capacity = 0
 
     @classmethod
     def build(cls, setting: DrafterSetting) -> NatDrafter:
@@ -76,7 +77,7 @@ class NatDrafter:
                 longest,
             )
             return
-        self._waiting = source
+        self._waiting, self._capacity = source, state.capacity
         if source.tokens.device.type != "cpu":
             self._encode()
 
@@ -84,12 +85,13 @@ class NatDrafter:
         source, self._waiting = self._waiting, None
         assert source is not None
         if self._encoder is None:  # of an ensemble it takes what the first model made of the source
-            self._decoder.start(source.encoded[0].unscaled(self.model.encoder.scale))
+            self._decoder.start(source.encoded[0].unscaled(self.model.encoder.scale), self._capacity)
         else:
-            self._decoder.start(self._encoder.forward({"src_tokens": source.tokens, "src_lengths": source.lengths}))
+            net_input = {"src_tokens": source.tokens, "src_lengths": source.lengths}
+            self._decoder.start(self._encoder.forward(net_input), self._capacity)
 
     def propose(self, state: DecodeState) -> DraftBlock:
-        """Fill K masks behind each row's tokens; cost grows with prefix + K."""
+        """Fill K masks behind each row's tokens; cost grows with prefix + K, unless the decoder has one layer."""
         k, lengths = self.block_size, state.lengths - 1  # the initial eos is no part of the drafter's input
         if not self._can_draft:
             return DraftBlock(state.tokens[:, :1].expand(-1, k), torch.zeros_like(lengths))

@@ -56,20 +56,22 @@ class KVCache:
         self._clear(self._extent)
         return self.lengths[:, None] + torch.arange(n, device=self.lengths.device)
 
-    def open(self, where: Tensor) -> Tensor | None:
+    def open(self, where: Tensor, together: bool = False) -> Tensor | None:
         """Make ready for `write`.
 
         Args:
             where: [B, N] int64, as planned.
+            together: let each position see all of its block.
 
         Returns:
             The additive mask [B, 1, N, extent] (0 or -inf) that shows a position the committed ones and those of its
-            own block up to itself; None when all is visible.
+            own block up to itself, [B, 1, 1, extent] where they see one another; None when all is visible.
         """
         self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
         if where.numel() == 1:
             return None
-        hidden = torch.arange(self._extent, device=where.device) > where[..., None]  # [B, N, extent]
+        last = where[:, -1:] if together else where
+        hidden = torch.arange(self._extent, device=where.device) > last[..., None]  # [B, N or 1, extent]
         mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=where.device)
         return mask.masked_fill_(hidden, -math.inf)[:, None]
 
@@ -95,11 +97,11 @@ class KVCache:
         keys, values = self._views[layer]
         return keys[:, :, : self._extent], values[:, :, : self._extent]
 
-    def keys(self, layer: int) -> tuple[Keys, Tensor]:
-        """Return what compiled code looks at in a layer, and where it writes a block."""
+    def keys(self, layer: int, ahead: int = 0) -> tuple[Keys, Tensor]:
+        """Return what compiled code looks at in a layer, and where it writes a block; ahead: see `Keys`."""
         if not self._keys:
             self._keys = [Keys(0, *views, self.lengths) for views in self._views]
-        return self._keys[layer].up_to(self._extent), self._store[layer]
+        return self._keys[layer].up_to(self._extent, ahead), self._store[layer]
 
     def _split(self) -> list[tuple[Tensor, Tensor]]:
         """Return keys and values of each layer, each a [B, H, T, D] view."""

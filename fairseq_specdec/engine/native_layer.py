@@ -79,9 +79,10 @@ class Keys:
         strides = (0, 0, 0) if key is None else key.stride()[:3]
         self.struct = _CKeys(address(key), address(value), *strides, extent, address(lengths), ahead, address(mask))
 
-    def up_to(self, extent: int) -> Keys:
-        """Let so many positions be there from now on; return itself."""
+    def up_to(self, extent: int, ahead: int = 0) -> Keys:
+        """Let so many positions be there from now on, and so many be seen behind the lengths; return itself."""
         self.extent = self.struct.extent = extent
+        self.ahead = self.struct.ahead = ahead
         return self
 
 

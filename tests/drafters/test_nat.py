@@ -43,7 +43,7 @@ def start(model):
     tokens, lengths = source_batch()
     out = model.encoder(tokens, src_lengths=lengths)
     decoder = BlockDecoder(read_block_decoder(model.decoder))
-    decoder.start(encoder_output(out, tokens))
+    decoder.start(encoder_output(out, tokens), 40)
     return decoder, out
 
 
@@ -55,6 +55,9 @@ def start(model):
         {"layernorm_embedding": True, "activation_fn": "relu"},
         {"no_decoder_learned_pos": True},
         {"decoder_normalize_before": True},
+        {"decoder_layers": 1},
+        {"decoder_layers": 1, "decoder_normalize_before": True, "layernorm_embedding": True},
+        {"decoder_layers": 3},
     ],
     ids=str,
 )
@@ -73,6 +76,29 @@ def test_the_engine_gives_the_modules_logits_for_ragged_prefixes(data_bin, optio
     torch.testing.assert_close(decoder.forward(prefix, lengths, block), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@torch.no_grad()
+def test_what_is_cached_equals_the_module_as_prefixes_grow_and_rows_leave(data_bin, layers, layers_by):
+    model = tiny_drafter(data_bin, decoder_layers=layers)
+    decoder, out = start(model)
+    tokens = torch.tensor([[9, 5, UNK, 8, 4, 7, 6, 5, 4], [8, 6, 7, 5, UNK, 9, 4, 4, 6]])
+    rows, memory = torch.tensor([0, 1]), out
+    for lengths in ([0, 0], [1, 4], [1, 5], [6, 5], [6, 9]):
+        lengths = torch.tensor(lengths)[rows]
+        longest = int(lengths.max())
+        fed = torch.nn.functional.pad(tokens[rows, :longest], (0, 3), value=UNK)
+        place = torch.arange(longest + 3)
+        fed = fed.masked_fill(place >= lengths[:, None], UNK).masked_fill(place >= lengths[:, None] + 3, PAD)
+        block = (place >= lengths[:, None]) & (place < lengths[:, None] + 3)
+        expected = model.decoder(fed, encoder_out=memory, block_mask=block)[0]
+        found = decoder.forward(tokens[rows, :longest], lengths, 3)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        if longest == 5 and len(rows) == 2:
+            rows = torch.tensor([1])
+            memory = model.encoder.reorder_encoder_out(out, rows)
+            decoder.select_rows(rows)
+
+
 @torch.no_grad()
 def test_selected_rows_draft_as_before(data_bin):
     model = tiny_drafter(data_bin)
@@ -83,9 +109,7 @@ def test_selected_rows_draft_as_before(data_bin):
     torch.testing.assert_close(decoder.forward(prefix[1:], lengths[1:], 3), expected[1:], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"no_token_positional_embeddings": True}, {"encoder_learned_pos": True}], ids=str
-)
+@pytest.mark.parametrize("option", [None, "no_token_positional_embeddings", "encoder_learned_pos"])
 @torch.no_grad()
 def test_on_the_verifiers_encoder_the_engine_gives_the_modules_logits(data_bin, tmp_path, option, layers_by):
     path = tiny.save_verifier(tmp_path / "verifier.pt", data_bin, **({option: True} if option else {}))
@@ -184,7 +208,7 @@ def test_drafter_logits_equal_the_references(reference, layers_by):
             continue
         out = drafter.encoder(case["src_tokens"], src_lengths=case["src_lengths"])
         decoder = BlockDecoder(read_block_decoder(drafter.decoder))
-        decoder.start(encoder_output(out, case["src_tokens"]))
+        decoder.start(encoder_output(out, case["src_tokens"]), 60)
         lengths = case["block_mask"].int().argmax(1)
         width = int(lengths.max())
         logits = decoder.forward(case["prev_output_tokens"][:, :width], lengths, case["block_mask"].sum(1)[0].item())
