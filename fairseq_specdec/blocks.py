@@ -85,10 +85,17 @@ class DraftBlock:
     Args:
         tokens: [B, K] int64; anything past a row's length. A block may be narrower than the drafter's block size.
         lengths: [B] int64 in 0..K, how many of them count.
+        logits: [B, K, V], the drafter's, of which the tokens are the best; None where it has none or nobody would look.
     """
 
     tokens: Tensor
     lengths: Tensor
+    logits: Tensor | None = None
+
+    def chances(self) -> Tensor:
+        """Return [B, K] float32: how likely, by the logits, the tokens up to each are all right; 0 past the lengths."""
+        best = self.logits.amax(-1).float() - self.logits.logsumexp(-1).float()
+        return best.cumsum(1).exp().masked_fill(~self.mask, 0.0)
 
     @property
     def mask(self) -> Tensor:

@@ -72,7 +72,10 @@ class SpecDecoder:
         if limit == 0:
             return state.no_draft()
         began = time.perf_counter()
-        draft = state.trim(self.drafter.propose(state), limit)
+        draft = self.drafter.propose(state)
+        if budget is not None:
+            limit = budget.cut(draft, limit, state.finished)
+        draft = state.trim(draft, limit)
         if budget is not None:
             budget.drafted(time.perf_counter() - began)
         return draft

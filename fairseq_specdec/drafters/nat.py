@@ -101,7 +101,8 @@ class NatDrafter:
         logits = self._decoder.forward(prefix, lengths.clamp(max=prefix.size(1)), k)
         room = self._decoder.max_positions
         usable = torch.full_like(lengths, k) if room is None else (room - lengths).clamp(0, k)
-        return DraftBlock(logits.argmax(-1), usable)
+        on_cpu = logits.device.type == "cpu"  # elsewhere shapes are fixed, and nobody asks how sure it is
+        return DraftBlock(logits.argmax(-1), usable, logits if on_cpu else None)
 
     def advance(self, kept: Tensor) -> None:
         """Nothing is cached between rounds."""

@@ -9,6 +9,7 @@ from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 
 from fairseq_specdec.blocks import DecodeState, EncoderOutput, Source
+from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.config import OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DrafterSetting
 from fairseq_specdec.drafters.nat import NatDrafter
@@ -143,6 +144,28 @@ def test_rows_dropped_before_the_first_draft_take_their_encoding_along(data_bin,
         drafter.select_rows(rows)
         drafts.append(drafter.propose(state).tokens)
     assert drafts[0].equal(drafts[1][1:])
+
+
+@pytest.mark.parametrize("size", [1, 6])
+def test_drafts_cut_where_the_drafter_is_unsure_change_no_output(data_bin, verifier, monkeypatch, size):
+    models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(verifier)], {"data": str(data_bin)})
+    task.load_dataset("test")
+    data = task.dataset("test")
+    generator = generator_for(models, task.target_dictionary, NatDrafter(tiny_drafter(data_bin), 8))
+    generator.adaptive, widths = True, []
+
+    def cut(self, draft, limit, finished):
+        widths.append(int((draft.chances().sum(0) >= 10.0 ** -(len(widths) % 12)).sum()))
+        return widths[-1]
+
+    monkeypatch.setattr(BlockBudget, "cut", cut)
+    monkeypatch.setattr(BlockBudget, "limit", lambda self, rows: 8)
+    for begin in range(0, 24, size):
+        sample = data.collater([data[i] for i in range(begin, begin + size)])
+        stock = task.build_generator(models, Namespace(beam=1)).generate(models, sample)
+        ours = generator.generate(models, sample)
+        assert [a[0]["tokens"].tolist() for a in ours] == [b[0]["tokens"].tolist() for b in stock]
+    assert min(widths) == 0 and max(widths) > 4
 
 
 def test_a_block_larger_than_the_trained_one_is_refused(data_bin):
