@@ -35,6 +35,7 @@ from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.rules import Limits
 
+RUNS = Path("runs/drafts")
 BLOCK_SIZES = (5, 8)
 STEP = 3  # tokens a round, about what is accepted
 SENTENCES, REPEATS = 20, 5
@@ -43,7 +44,7 @@ HEADER = ["drafter", "parameters", "updates", "K", "acceptance length", "source 
 
 def count(data: str, verifier: str, drafters: dict[str, str]) -> list[dict[str, Any]]:
     """Decode the test set with each drafter and block size."""
-    runs = Runs(data, verifier, Path("runs/drafts"), resume=True)
+    runs = Runs(data, verifier, RUNS, resume=True)
     rows = []
     for name, path in drafters.items():
         found = describe(path)
@@ -136,16 +137,16 @@ def measure_times(data: str, path: str, drafters: dict[str, str], rows: list[dic
             watch.run("encoder", lambda tokens=tokens: source_of(tokens, encoder))
             source = source_of(tokens, encoder)
             time_passes(watch, verifier, source, output)
-            for name, model in systems.items():
-                time_drafts(watch, name, model, source, output)
+            for system, model in systems.items():
+                time_drafts(watch, system, model, source, output)
+    tokens = sum(map(len, outputs)) / len(outputs)  # a sentence
     for row in rows:
-        name, width = (row["drafter"], row["block_size"]), row["block_size"] + 1
-        row["draft_ms"] = watch.milliseconds((name, "draft"))
-        row["source_ms"] = watch.milliseconds((name, "first")) - row["draft_ms"]
-        row["pass_ms"] = watch.milliseconds(width)
-        rounds = len(outputs) * row["rounds"] / row["tokens"] * median(map(len, outputs))  # of as many tokens
-        spent = rounds * (row["draft_ms"] + row["pass_ms"]) + len(outputs) * row["source_ms"]
-        row["over_none"] = len(outputs) * median(map(len, outputs)) * watch.milliseconds(1) / spent
+        system = (row["drafter"], row["block_size"])
+        row["draft_ms"] = watch.milliseconds((system, "draft"))
+        row["source_ms"] = watch.milliseconds((system, "first")) - row["draft_ms"]
+        row["pass_ms"] = watch.milliseconds(row["block_size"] + 1)
+        spent = tokens / row["acceptance_length"] * (row["draft_ms"] + row["pass_ms"]) + row["source_ms"]
+        row["over_none"] = tokens * watch.milliseconds(1) / spent
     return {"encoder": watch.milliseconds("encoder"), "pass_of_one": watch.milliseconds(1)}
 
 
