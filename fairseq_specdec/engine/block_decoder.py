@@ -128,22 +128,21 @@ class BlockDecoder:
         """
         layer = self.weights.base.layers[-1]
         if x.size(1) > 0:
-            self._open(x.size(1), longest)
+            self._cache.place(self._plan(x.size(1), longest))
             self._cache.write(0, layer.self_qkv(layer.self_norm(x) if layer.pre_norm else x)[..., x.size(-1) :])
 
-    def _open(self, n: int, longest: int) -> Tensor | None:
-        """Make the cache ready for n positions; what would lie past its end is of rows that have ended."""
-        where = self._cache.plan(n, longest).clamp(max=self._cache.capacity - 1)
-        return self._cache.open(where, together=True)
+    def _plan(self, n: int, longest: int) -> Tensor:
+        """Return [B, N] int64, where n positions go in the cache; what would lie past its end is of rows that ended."""
+        return self._cache.plan(n, longest).clamp(max=self._cache.capacity - 1)
 
     def _run_last(self, x: Tensor, longest: int) -> Tensor:
         """Run the last layer at the block, [B, K, C]: each position sees the prefix and all of the block."""
         i = len(self.weights.base.layers) - 1
+        where = self._plan(x.size(1), longest)
         if self._native:
-            self._cache.plan(x.size(1), longest)
             own, store = self._cache.keys(0, ahead=x.size(1))
             return self._native[i](x, own, self._source.keys(i), store)
-        mask, layer = self._open(x.size(1), longest), self.weights.base.layers[i]
+        mask, layer = self._cache.open(where, together=True), self.weights.base.layers[i]
 
         def self_attend(qkv: Tensor) -> Tensor:
             width = qkv.size(-1) // 3

@@ -67,13 +67,17 @@ class KVCache:
             The additive mask [B, 1, N, extent] (0 or -inf) that shows a position the committed ones and those of its
             own block up to itself, [B, 1, 1, extent] where they see one another; None when all is visible.
         """
-        self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
+        self.place(where)
         if where.numel() == 1:
             return None
         last = where[:, -1:] if together else where
         hidden = torch.arange(self._extent, device=where.device) > last[..., None]  # [B, N or 1, extent]
         mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=where.device)
         return mask.masked_fill_(hidden, -math.inf)[:, None]
+
+    def place(self, where: Tensor) -> None:
+        """Say where the next `write` puts its positions: where [B, N] int64, as planned."""
+        self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
 
     def _clear(self, extent: int) -> None:
         """Zero what attention is about to see for the first time, ahead in steps: most of the room is never used."""
