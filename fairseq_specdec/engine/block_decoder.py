@@ -60,7 +60,7 @@ class BlockDecoder:
         self._cache: KVCache  # of the last layer
         self._embedding: Tensor  # [B, S, C], source token embeddings
         self._copy_keys: Tensor  # [B, C, S]
-        self._copied: Tensor  # [B, n, C], what a mask at each of the first positions copies from the source
+        self._masks: Tensor  # [B, n, C], a mask at each of the first positions, embedded
 
     @property
     def max_positions(self) -> int | None:
@@ -81,7 +81,7 @@ class BlockDecoder:
         self._embedding = source.embedding
         keys = source.embedding if source.positions is None else source.embedding + source.positions
         self._copy_keys = keys.transpose(1, 2)
-        self._copied = source.embedding[:, :0]
+        self._masks = w.embedding.new_empty(source.memory.size(0), 0, w.channels)
         heads = w.layers[-1].heads
         shape = (source.memory.size(0), capacity, heads, w.channels // heads)
         self._cache = KVCache(1, shape, like=w.embedding)
@@ -100,7 +100,7 @@ class BlockDecoder:
         block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
         if len(self.weights.base.layers) == 1:
             self._remember_new(prefix, lengths, block_size)
-            x = self._embed(torch.full_like(block, self.weights.mask), block, prefix.size(1) + block_size)
+            x = self._masks_at(block, prefix.size(1) + block_size)
         else:
             x = self._run_below(prefix, lengths, block_size)  # [B, P + K, C]
             self._cache.lengths.zero_()
@@ -193,33 +193,42 @@ class BlockDecoder:
         Args:
             tokens: [B, N] int64.
             where: [B, N] int64.
-            n: host int, above the greatest place.
+            n: host int, above the greatest place of a row that has not ended.
 
         Returns:
             [B, N, C], positions included.
         """
-        w = self.weights
-        x = w.base.embed(tokens)
-        if w.copy_query is not None:
-            copied = self._copy(n).gather(1, where.clamp(max=n - 1)[..., None].expand_as(x))
-            x = torch.where(tokens.eq(w.mask)[..., None], copied, x)
-        x = x + w.base.position_of(where)
-        return w.base.embedding_norm(x) if w.base.embedding_norm else x
+        base = self.weights.base
+        x = base.embed(tokens) + base.position_of(where)
+        x = base.embedding_norm(x) if base.embedding_norm else x
+        return torch.where(tokens.eq(self.weights.mask)[..., None], self._masks_at(where, n), x)
 
-    def _copy(self, n: int) -> Tensor:
-        """Return the soft copy of the source for the first n positions, [B, n, C].
+    def _masks_at(self, where: Tensor, n: int) -> Tensor:
+        """Return what stands for masks at some places, [B, N, C]; arguments as of `_embed`."""
+        self._prepare_masks(n)
+        where = where.clamp(max=self._masks.size(1) - 1)
+        return self._masks.gather(1, where[..., None].expand(-1, -1, self._masks.size(-1)))
 
-        It depends on the position and the source alone, so each is computed once a batch, some ahead.
+    def _prepare_masks(self, n: int) -> None:
+        """Embed a mask at each of the first n positions.
+
+        What it copies depends on the position and the source alone, so each is computed once a batch, some ahead.
         """
-        have = self._copied.size(1)
-        if have < n:
-            index = torch.arange(have, max(n, have + COPY_AHEAD), device=self._copied.device)
-            score = self.weights.copy_query(self.weights.base.position_of(index)) @ self._copy_keys  # [B, n - have, S]
+        have, w = self._masks.size(1), self.weights
+        if have >= n:
+            return
+        index = torch.arange(have, max(n, have + COPY_AHEAD), device=self._masks.device)
+        positions = w.base.position_of(index)  # [n - have, C]
+        if w.copy_query is None:
+            x = w.base.embed(torch.full_like(index, w.mask)).expand(self._masks.size(0), -1, -1)
+        else:
+            score = w.copy_query(positions) @ self._copy_keys  # [B, n - have, S]
             if self._source.mask is not None:
                 score = score + self._source.mask[:, 0]
-            copied = score.softmax(-1, dtype=torch.float32).to(self._embedding) @ self._embedding
-            self._copied = torch.cat([self._copied, copied], dim=1)
-        return self._copied[:, :n]
+            x = score.softmax(-1, dtype=torch.float32).to(self._embedding) @ self._embedding
+        x = x + positions
+        x = w.base.embedding_norm(x) if w.base.embedding_norm else x
+        self._masks = torch.cat([self._masks, x], dim=1)
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
@@ -227,4 +236,4 @@ class BlockDecoder:
         self._cache.select_rows(rows)
         self._embedding = self._embedding.index_select(0, rows)
         self._copy_keys = self._copy_keys.index_select(0, rows)
-        self._copied = self._copied.index_select(0, rows)
+        self._masks = self._masks.index_select(0, rows)

@@ -53,6 +53,7 @@ def start(model):
     [
         {},
         {"no_src_embedding_copy": True},
+        {"no_src_embedding_copy": True, "encoder_embed_dim": 16, "decoder_embed_dim": 32, "decoder_layers": 1},
         {"layernorm_embedding": True, "activation_fn": "relu"},
         {"no_decoder_learned_pos": True},
         {"decoder_normalize_before": True},
