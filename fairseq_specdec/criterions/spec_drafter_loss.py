@@ -14,7 +14,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II
 from torch import Tensor, nn
 
-from fairseq_specdec.training.masking import Glance, glance_ratio, loss_positions, rejection_weights
+from fairseq_specdec.training.masking import Glance, glance_ratio, loss_positions
 
 
 @dataclass
@@ -29,39 +29,29 @@ class SpecDrafterLossConfig(FairseqDataclass):
     glance_updates: int = field(
         default=0, metadata={"help": "updates after which --glance-end is reached (default: --max-update)"}
     )
-    rejection_decay: float = field(
-        default=1.0,
-        metadata={"help": "factor in the weight of a token for each place behind the first miss of its block; 1: none"},
-    )
     max_update: int = II("optimization.max_update")
 
 
-def smoothed_loss(
-    logits: Tensor, target: Tensor, smoothing: float, weight: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def smoothed_loss(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """Return label-smoothed and plain negative log-likelihood, averaged over N tokens, as float32 scalars.
 
     Args:
         logits: [N, V], any floating type.
         target: [N] int64.
         smoothing: share of the uniform distribution over all V tokens.
-        weight: [N] float32 above 0, of each token in the first of the two averages; None counts them alike.
 
     With N = 0 both are zero and keep their gradient, so that a batch with nothing left to predict is a step like any.
     """
     log_probs = F.log_softmax(logits, dim=-1, dtype=torch.float32)
     count = max(target.numel(), 1)
     nll = -log_probs.gather(1, target[:, None]).sum() / count
-    if weight is None:
-        uniform = -log_probs.sum() / (count * log_probs.size(1))
-        return (1 - smoothing) * nll + smoothing * uniform, nll.detach()
-    each = (1 - smoothing) * log_probs.gather(1, target[:, None]).squeeze(1) + smoothing * log_probs.mean(dim=1)
-    return -(each * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny), nll.detach()
+    uniform = -log_probs.sum() / (count * log_probs.size(1))
+    return (1 - smoothing) * nll + smoothing * uniform, nll.detach()
 
 
 @register_criterion("spec_drafter_loss", dataclass=SpecDrafterLossConfig)
 class SpecDrafterLoss(FairseqCriterion):
-    """Criterion of the Spec-Drafter. Validation counts masked positions only, all alike, and does not glance."""
+    """Criterion of the Spec-Drafter. Validation counts masked positions only and does not glance."""
 
     def __init__(
         self,
@@ -70,7 +60,6 @@ class SpecDrafterLoss(FairseqCriterion):
         glance_start: float,
         glance_end: float,
         glance_updates: int,
-        rejection_decay: float,
         max_update: int,
     ) -> None:
         """Check the options.
@@ -85,16 +74,10 @@ class SpecDrafterLoss(FairseqCriterion):
                 f"{type(task).__name__}: pass --task spec_drafter."
             )
         _check_options(label_smoothing, glance_start, glance_end, glance_updates or max_update)
-        if not 0 < rejection_decay <= 1:
-            raise ValueError(
-                f"--rejection-decay must be above 0 and at most 1, got {rejection_decay}: pass e.g. 0.7, or "
-                "leave it out."
-            )
         self.mask_idx = task.target_dictionary.unk()
         self.label_smoothing = label_smoothing
         self.glance_start, self.glance_end = glance_start, glance_end
         self.glance_updates = glance_updates or max_update
-        self.rejection_decay = rejection_decay
 
     def forward(
         self, model: nn.Module, sample: dict[str, Any], reduce: bool = True
@@ -112,8 +95,7 @@ class SpecDrafterLoss(FairseqCriterion):
         glance = self._glance(target, sample["update_num"]) if model.training and "update_num" in sample else None
         logits, extra = model(**sample["net_input"], loss_mask=masked, glance=glance)
         wanted = target[extra["loss_mask"]]
-        weight = self._weight(logits, target, masked, extra) if model.training and self.rejection_decay < 1 else None
-        loss, nll = smoothed_loss(logits, wanted, self.label_smoothing, weight)
+        loss, nll = smoothed_loss(logits, wanted, self.label_smoothing)
         correct = extra["correct"].sum() if glance is not None else logits.argmax(dim=-1).eq(wanted).sum()
         log = {
             "loss": loss.detach() * wanted.numel(),
@@ -130,17 +112,6 @@ class SpecDrafterLoss(FairseqCriterion):
     def _glance(self, target: Tensor, update: int) -> Glance:
         ratio = glance_ratio(self.glance_start, self.glance_end, update, self.glance_updates)
         return Glance(target, torch.rand(target.shape, device=target.device), ratio)
-
-    def _weight(self, logits: Tensor, target: Tensor, masked: Tensor, extra: dict[str, Any]) -> Tensor:
-        """Return [N], the weight of each position of the loss.
-
-        With glancing its first pass says what is right: it saw all masks and no answer, as in decoding.
-        """
-        correct = extra.get("correct")
-        if correct is None:
-            correct = torch.zeros_like(masked).masked_scatter(masked, logits.argmax(dim=-1).eq(target[masked]))
-        correct = correct | target.eq(self.mask_idx)  # a real unk of the prefix is masked too, but in no block
-        return rejection_weights(masked, correct, self.rejection_decay)[extra["loss_mask"]]
 
     @staticmethod
     def reduce_metrics(logging_outputs: list[dict[str, Any]]) -> None:

@@ -86,22 +86,6 @@ def reveal(tokens: Tensor, masked: Tensor, correct: Tensor, glance: Glance) -> t
     return torch.where(shown, glance.target, tokens), masked & ~shown
 
 
-def rejection_weights(masked: Tensor, correct: Tensor, decay: float) -> Tensor:
-    """Weigh masked positions by how likely the verifier ever looks at them: it stops at the first wrong one of a row.
-
-    Args:
-        masked: [B, W] bool.
-        correct: [B, W] bool, where the prediction is the target; looked at where ``masked``.
-        decay: factor for each masked position behind the first wrong one.
-
-    Returns:
-        [B, W] float32: 1 up to the first wrong position and at it, then decay, decay ** 2 and so on.
-    """
-    wrong = (masked & ~correct).long()
-    behind = masked & (wrong.cumsum(dim=1) > wrong)  # some earlier position is wrong
-    return decay ** behind.cumsum(dim=1).float()
-
-
 def validation_uniform(ids: Tensor) -> Tensor:
     """Return one number in [0, 1) for each sentence id, [B] float32: the same at every validation and batch size.
 

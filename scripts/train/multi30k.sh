@@ -97,7 +97,6 @@ stage_drafts() {
         costs+=(--drafter "$name=$out/drafts/$name/checkpoint_last.pt")
     }
     try 3+2
-    try 3+2-decay --rejection-decay 0.7
     try 3+1 --decoder-layers 1
     try shared+2 --share-encoder
     try shared+1 --share-encoder --decoder-layers 1

@@ -24,7 +24,6 @@ def criterion(**options):
     dictionary = tiny.make_dictionary("s", "t")
     task = SimpleNamespace(block_size=3, target_dictionary=dictionary, source_dictionary=dictionary)
     values = {"label_smoothing": 0.1, "glance_start": 0.5, "glance_end": 0.3, "glance_updates": 0, "max_update": 100}
-    values["rejection_decay"] = 1.0
     return SpecDrafterLoss(task, **{**values, **options})
 
 
@@ -95,55 +94,6 @@ def test_half_precision_logits_are_summed_in_single_precision(dtype):
     assert loss.dtype == nll.dtype == torch.float32
 
 
-def test_weights_give_the_weighted_mean_by_hand_and_leave_the_likelihood_alone():
-    # two tokens over two symbols: log-probabilities log 1/4, log 3/4 and twice log 1/2
-    logits = torch.tensor([[0.0, torch.tensor(3.0).log()], [0.0, 0.0]], requires_grad=True)
-    loss, nll = smoothed_loss(logits, torch.tensor([0, 1]), 0.2, torch.tensor([1.0, 0.5]))
-    # first: 0.8 * log 4 + 0.2 * (log 4 + log 4/3) / 2 = 1.276434; second: log 2; (1.276434 + 0.5 * 0.693147) / 1.5
-    assert loss.item() == pytest.approx((1.276434 + 0.5 * 0.693147) / 1.5, abs=1e-6)
-    assert nll.item() == pytest.approx((1.386294 + 0.693147) / 2, abs=1e-6)
-
-
-@pytest.mark.parametrize("glance", [True, False])
-def test_without_decay_the_loss_and_its_gradients_keep_every_bit(glance):
-    found = []
-    for decay in (1.0, 1.0 - 1e-7, 0.5):
-        model, batch = drafter().train(), {**sample(), **({"update_num": 3} if glance else {})}
-        torch.manual_seed(5)
-        loss, _, _ = criterion(rejection_decay=decay)(model, batch)
-        loss.backward()
-        found.append((loss.detach(), grad_norm(model)))
-    model, batch = drafter().train(), sample()
-    torch.manual_seed(5)
-    masked = loss_positions(batch["net_input"]["prev_output_tokens"], batch["target"], PAD, UNK)
-    shown = Glance(batch["target"], torch.rand(2, 5), 0.494) if glance else None
-    logits, extra = model(**batch["net_input"], loss_mask=masked, glance=shown)
-    plain, _ = smoothed_loss(logits, batch["target"][extra["loss_mask"]], 0.1)
-    plain.backward()
-    assert plain.equal(found[0][0]) and grad_norm(model).equal(found[0][1])
-    torch.testing.assert_close(found[1], found[0])  # the weighted path meets it at 1
-    assert abs(found[2][0] - found[0][0]) > 1e-4
-
-
-def test_what_the_first_pass_missed_lowers_the_weight_of_what_comes_behind_it():
-    weights = []
-    loss = criterion(rejection_decay=0.5)
-    masked = torch.tensor([[False, True, True, True], [True, True, True, False]])
-    target = torch.tensor([[9, 10, 11, 12], [UNK, 20, 21, PAD]])
-    correct = torch.tensor([[False, True, False, False], [False, True, True, False]])
-    left = torch.tensor([[False, True, False, True], [True, True, True, False]])  # one was revealed
-    weights = loss._weight(torch.empty(0), target, masked, {"correct": correct, "loss_mask": left})
-    assert weights.tolist() == [1.0, 0.5, 1.0, 1.0, 1.0]  # a real unk of the prefix is no miss
-    logits = torch.nn.functional.one_hot(torch.tensor([10, 9, 12, 9, 20, 9]), 30).float()
-    weights = loss._weight(logits, target, masked, {"loss_mask": masked})
-    assert weights.tolist() == [1.0, 1.0, 0.5, 1.0, 1.0, 1.0]
-
-
-def test_validation_counts_all_masked_positions_alike_whatever_the_decay():
-    model, batch = drafter().eval(), sample()
-    assert criterion(rejection_decay=0.2)(model, batch)[0].equal(criterion()(model, batch)[0])
-
-
 def test_validation_averages_over_the_masked_targets_alone():
     model, batch = drafter().eval(), sample()
     with torch.no_grad():
@@ -173,11 +123,10 @@ def test_training_reveals_tokens_and_leaves_them_out_of_the_loss():
     assert log["loss_tokens"] in (4, 5, 6) and log["loss_tokens"] < 6
 
 
-@pytest.mark.parametrize("decay", [1.0, 0.5])
-def test_nothing_left_to_predict_is_a_zero_loss_with_a_gradient(decay):
+def test_nothing_left_to_predict_is_a_zero_loss_with_a_gradient():
     model, batch = drafter().train(), {**sample(), "update_num": 0}
     wrong_everywhere = {**batch, "target": batch["target"].where(batch["target"].eq(PAD), 40)}
-    loss, _, log = criterion(glance_start=1.0, glance_end=1.0, rejection_decay=decay)(model, wrong_everywhere)
+    loss, _, log = criterion(glance_start=1.0, glance_end=1.0)(model, wrong_everywhere)
     loss.backward()
     assert int(log["correct"]) == 0 and log["loss_tokens"] == 0 and loss.item() == 0
     assert all(p.grad is not None and p.grad.abs().max() == 0 for p in model.decoder.layers.parameters())
@@ -226,8 +175,6 @@ def test_metrics_are_means_over_tokens_and_not_over_batches():
         ({"label_smoothing": 1.5}, "--label-smoothing must lie between 0 and 1, got 1.5"),
         ({"glance_start": -0.1}, "--glance-start must lie between 0 and 1, got -0.1"),
         ({"glance_end": 2.0}, "--glance-end must lie between 0 and 1, got 2.0"),
-        ({"rejection_decay": 0.0}, "--rejection-decay must be above 0 and at most 1, got 0.0"),
-        ({"rejection_decay": 1.5}, "--rejection-decay must be above 0 and at most 1, got 1.5"),
         ({"max_update": 0}, "needs a known length, got --max-update 0: pass --max-update or --glance-updates"),
     ],
 )
@@ -244,4 +191,4 @@ def test_a_run_of_unknown_length_is_fine_with_a_constant_ratio_or_its_own_schedu
 def test_another_task_is_refused():
     task = SimpleNamespace(target_dictionary=tiny.make_dictionary("t"))
     with pytest.raises(ValueError, match="--task spec_drafter, got SimpleNamespace: pass --task spec_drafter"):
-        SpecDrafterLoss(task, 0.1, 0.5, 0.3, 0, 1.0, 100)
+        SpecDrafterLoss(task, 0.1, 0.5, 0.3, 0, 100)

@@ -10,7 +10,6 @@ from fairseq_specdec.training.masking import (
     loss_positions,
     mask_block,
     mask_sample,
-    rejection_weights,
     reveal,
     validation_uniform,
 )
@@ -128,15 +127,6 @@ def test_rows_glance_by_their_own_mistakes():
     shown, still = reveal(tokens, masked, correct, Glance(target, torch.tensor([[0.2, 0.1], [0.5, 0.0]]), 1.0))
     assert shown.tolist() == [[UNK, 22], [31, PAD]]
     assert still.tolist() == [[True, False], [False, False]]
-
-
-def test_weights_decay_behind_the_first_wrong_masked_position_of_each_row():
-    masked = torch.tensor([[False, True, True, True, True], [True, True, False, True, True], [True] * 5])
-    correct = torch.tensor([[False, True, False, True, False], [False, True, True, True, True], [True] * 5])
-    found = rejection_weights(masked, correct, 0.5)
-    assert found[0, 1:].tolist() == [1, 1, 0.5, 0.25]  # what is not masked is no miss
-    assert found[1, [0, 1, 3, 4]].tolist() == [1, 0.5, 0.25, 0.125]  # a place that is not masked does not count
-    assert found[2].tolist() == [1] * 5
 
 
 def test_validation_cuts_depend_on_the_sentence_alone_and_cover_all_places():
