@@ -18,6 +18,31 @@ from fairseq_specdec.engine import native_round
 from fairseq_specdec.rules import Limits, Reach
 
 
+class EncoderOutput(NamedTuple):
+    """What an encoder says of a batch.
+
+    Args:
+        memory: [B, S, C].
+        padding: [B, S] bool, True at padding, or None where there is none.
+        embedding: [B, S, C], scaled token embeddings; a Spec-Drafter copies from them.
+        positions: [B, S, C], position embeddings, or None without.
+    """
+
+    memory: Tensor
+    padding: Tensor | None
+    embedding: Tensor | None = None
+    positions: Tensor | None = None
+
+    def select_rows(self, rows: Tensor) -> EncoderOutput:
+        """Return these rows. rows: [B'] int64."""
+        return EncoderOutput(*(None if part is None else part.index_select(0, rows) for part in self))
+
+    def unscaled(self, scale: float) -> EncoderOutput:
+        """Return it with embeddings and positions divided by the scale of the embeddings."""
+        parts = (None if part is None else part / scale for part in (self.embedding, self.positions))
+        return EncoderOutput(self.memory, self.padding, *parts)
+
+
 @dataclass(frozen=True)
 class Source:
     """The source side of a batch.
@@ -27,17 +52,20 @@ class Source:
         lengths: [B] int64, without padding.
         pad: the id of padding.
         ids: [B] int64, the place of each sentence in the data, or None where it is not known.
+        encoded: what the encoder of each of the verifier's models made of it; empty before they have run.
     """
 
     tokens: Tensor
     lengths: Tensor
     pad: int
     ids: Tensor | None = None
+    encoded: tuple[EncoderOutput, ...] = ()
 
     def select_rows(self, rows: Tensor) -> Source:
         """Return these rows. rows: [B'] int64."""
         ids = None if self.ids is None else self.ids.index_select(0, rows)
-        return Source(self.tokens.index_select(0, rows), self.lengths.index_select(0, rows), self.pad, ids)
+        encoded = tuple(output.select_rows(rows) for output in self.encoded)
+        return Source(self.tokens.index_select(0, rows), self.lengths.index_select(0, rows), self.pad, ids, encoded)
 
     def aligned(self, symbols: Tensor | None = None) -> Tensor:
         """Return the tokens [B, S] int64 aligned on the left, -1 behind each row's end.
@@ -59,10 +87,17 @@ class DraftBlock:
     Args:
         tokens: [B, K] int64; anything past a row's length. A block may be narrower than the drafter's block size.
         lengths: [B] int64 in 0..K, how many of them count.
+        logits: [B, K, V], the drafter's, of which the tokens are the best; None where it has none or nobody would look.
     """
 
     tokens: Tensor
     lengths: Tensor
+    logits: Tensor | None = None
+
+    def chances(self) -> Tensor:
+        """Return [B, K] float32: how likely, by the logits, the tokens up to each are all right; 0 past the lengths."""
+        best = self.logits.amax(-1).float() - self.logits.logsumexp(-1).float()
+        return best.cumsum(1).exp().masked_fill(~self.mask, 0.0)
 
     @property
     def mask(self) -> Tensor:

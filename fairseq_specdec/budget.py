@@ -5,9 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from torch import Tensor
+
+from fairseq_specdec.blocks import DraftBlock
+
 DECAY = 0.98  # of what is known about the drafts, a draft token
 PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whether that has changed
 PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
+WIDTH_WEIGHT = 0.05  # of a round in the average of widths
 PROBE = 4  # draft tokens of such a round
 
 
@@ -19,6 +24,9 @@ class BlockBudget:
     draft, a share a, and b for each of rows * (K + 1) positions. a and b are measured on the first batch, the draft's
     cost and the p as decoding goes on. What the first draft of a batch takes longer, as the drafter encodes the source,
     is a cost of all its drafts. The K that brings most tokens a second is taken; 0 is plain greedy decoding.
+
+    A drafter that says how sure it is has each draft cut where it gets unsure (`cut`). Then a p is how often the k-th
+    token is offered and right, and a block of K costs as many positions as drafts have had of late, if that is less.
 
     Nothing here can change an output, only the time it takes. Where shapes have to be fixed (on a GPU) it is not used.
 
@@ -32,6 +40,9 @@ class BlockBudget:
         self._first, self._next = _Cost(), _Cost()  # of a batch's first draft, of the others
         self._n_drafts, self._drafts_a_batch = 0, 1.0  # of this batch; average of those that had some
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
+        self._width = float(block_size)  # average of the widths that drafts were cut to
+        self._is_cut = False  # whether the last draft was
+        self._most = 0.0  # tokens a row and second that the chosen width is expected to bring
         self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
 
     @property
@@ -63,12 +74,14 @@ class BlockBudget:
             return self.block_size
         best, most, tokens, reached, drafting = 0, 0.0, 1.0, 1.0, self._drafting()
         for k in range(self.block_size + 1):
-            seconds = self._fixed + self._per_position * rows * (k + 1) + (drafting if k else 0.0)
+            positions = min(k, self._width) + 1
+            seconds = self._fixed + self._per_position * rows * positions + (drafting if k else 0.0)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached
+        self._most = most
         if best > 0:
             self._without, self._patience = 0, PROBE_AFTER
             return best
@@ -77,6 +90,26 @@ class BlockBudget:
             return 0
         self._without, self._patience = 0, min(2 * self._patience, PROBE_RARELY)
         return min(PROBE, self.block_size)
+
+    def cut(self, draft: DraftBlock, limit: int, finished: Tensor) -> int:
+        """Return how many of a draft's first ``limit`` tokens are worth verifying, as sure as the drafter is of them.
+
+        A further position costs all rows, and brings a token in those whose draft is right up to there. It is worth
+        that while it brings more tokens a second than are decoded anyway.
+
+        Args:
+            draft: as proposed; without logits it is not cut.
+            limit: at most so many tokens.
+            finished: [B] bool, rows to which no token matters.
+        """
+        self._is_cut = False
+        if draft.logits is None or not self.is_measured:
+            return limit
+        sure = draft.chances()[:, :limit].masked_fill(finished[:, None], 0.0).sum(0)  # [limit], never rising
+        n = int((sure >= self._per_position * finished.numel() ** 2 * self._most).sum())
+        self._is_cut = n < min(limit, sure.numel())
+        self._width += WIDTH_WEIGHT * (n - self._width)
+        return n
 
     def drafted(self, seconds: float) -> None:
         """Learn what a draft took."""
@@ -99,10 +132,12 @@ class BlockBudget:
         """
         # tokens that were right and wrong at each position, where those before it were right
         right, wrong = [0] * (self.block_size + 1), [0] * (self.block_size + 1)
+        width = max(drafted)
         for n_kept, n_drafted, n_right in zip(kept, drafted, accepted, strict=True):
             if n_kept:
                 right[n_right] += 1
-                wrong[n_right] += n_drafted > n_right or n_right == 0  # where nothing could be drafted, too
+                n_tried = n_drafted + (self._is_cut and n_drafted == width)  # what was cut off was tried, and not right
+                wrong[n_right] += n_tried > n_right or n_right == 0  # where nothing could be drafted, too
         n_right = sum(right)
         for k in range(self.block_size):
             n_right -= right[k]

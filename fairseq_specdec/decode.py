@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,8 +50,8 @@ class SpecDecoder:
             tokens, scores, lengths and counts.
         """
         state = DecodeState(limits, first, self.drafter.block_size)
-        self.verifier.start(net_input, state.capacity)
-        self.drafter.start(source, state)
+        memory = self.verifier.start(net_input, state.capacity)
+        self.drafter.start(replace(source, encoded=tuple(memory)), state)
         budget = self._ready_budget(state)
         while state.is_open:
             self._drop_finished(state)
@@ -83,7 +84,10 @@ class SpecDecoder:
         if limit == 0:
             return state.no_draft()
         began = time.perf_counter()
-        draft = state.trim(self.drafter.propose(state), limit)
+        draft = self.drafter.propose(state)
+        if budget is not None:
+            limit = budget.cut(draft, limit, state.finished)
+        draft = state.trim(draft, limit)
         if budget is not None:
             budget.drafted(time.perf_counter() - began)
         return draft

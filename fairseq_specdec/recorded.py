@@ -226,10 +226,11 @@ class _Session:
         self._round()
 
     def _start(self) -> None:
-        source = Source(self._tokens, self._lengths, self._limits.pad)
         self.state = _State(self._limits, self._first, self._decoder.drafter.block_size, self._is_filler)
-        self._decoder.verifier.start({"src_tokens": self._tokens, "src_lengths": self._lengths}, self.state.capacity)
+        net_input = {"src_tokens": self._tokens, "src_lengths": self._lengths}
+        memory = self._decoder.verifier.start(net_input, self.state.capacity)
         if self._outside is None:
+            source = Source(self._tokens, self._lengths, self._limits.pad, encoded=tuple(memory))
             self._decoder.drafter.start(source, self.state)
 
     def _round(self) -> None:

@@ -157,8 +157,9 @@ class PerfectVerifier:
         self.outputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=EOS)
         self.n_types = n_types
 
-    def start(self, net_input: Any, capacity: int) -> None:
+    def start(self, net_input: Any, capacity: int) -> list[Any]:
         self.lengths = torch.zeros(len(self.outputs), dtype=torch.int64)
+        return []
 
     def score(self, tokens: Tensor, longest: int) -> Tensor:
         steps = self.lengths[:, None] + torch.arange(tokens.size(1))

@@ -124,6 +124,12 @@ def test_steps_number_the_tokens_that_are_predicted():
     assert state.steps(4).tolist() == [[1, 2, 3, 4], [3, 4, 5, 6]]
 
 
+def test_chances_are_those_of_all_tokens_up_to_each_place():
+    logits = torch.tensor([[[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]], [[0.3, 0.7], [0.6, 0.4], [0.6, 0.4]]]).log()
+    draft = DraftBlock(logits.argmax(-1), torch.tensor([3, 1]), logits)
+    torch.testing.assert_close(draft.chances(), torch.tensor([[0.9, 0.45, 0.36], [0.7, 0.0, 0.0]]))
+
+
 def test_the_tally_counts_rounds_drafts_and_accepted_tokens_of_open_rows():
     state = state_of(2)
     commit(state, [[4, 5, 6], [4, EOS, 6]], [1, 3], [7, 7])

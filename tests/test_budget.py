@@ -2,8 +2,10 @@ import itertools
 import random
 
 import pytest
+import torch
 
 from fairseq_specdec import budget as budget_module
+from fairseq_specdec.blocks import DraftBlock
 from fairseq_specdec.budget import PROBE, PROBE_AFTER, PROBE_RARELY, BlockBudget
 
 
@@ -114,6 +116,60 @@ def test_a_drafter_that_mostly_finds_nothing_is_hardly_asked(monkeypatch):
         fare(budget, 0, 0, rounds=9)
         fare(budget, 4, 4, rounds=1)
     assert budget.limit(1) == 0
+
+
+def sure_of(*rows):
+    """A draft whose tokens are right with these chances, each given those before it, by its logits."""
+    chance = torch.tensor(rows)
+    logits = torch.stack([chance, *[(1 - chance) / 999] * 999], dim=-1).log()
+    return DraftBlock(logits.argmax(-1), torch.full((len(rows),), chance.size(1)), logits)
+
+
+def rows_of(n, finished=0):
+    return torch.arange(n) < finished
+
+
+def test_a_draft_is_cut_where_what_it_brings_falls_below_what_a_position_costs(monkeypatch):
+    budget = measured(monkeypatch, 1, fixed=1.0, each=0.1, block_size=6)
+    assert budget.cut(sure_of([0.9] * 6), 6, rows_of(1)) == 6  # nothing is known to be better
+    fare(budget, 6, 2)
+    budget.limit(1)  # three tokens for 1.3 to 1.7 seconds, so 0.2 of a token pays for a position
+    sure, unsure, fading = sure_of([0.9] * 6), sure_of([0.1] * 6), sure_of([0.9, 0.8, 0.7, 0.6, 0.5, 0.5])
+    assert [budget.cut(draft, 6, rows_of(1)) for draft in (sure, unsure, fading)] == [6, 0, 4]
+    assert budget.cut(sure, 3, rows_of(1)) == 3
+
+
+def test_rows_are_cut_together_as_the_unfinished_ones_make_it_pay(monkeypatch):
+    budget = measured(monkeypatch, 4, fixed=1.0, each=0.1, block_size=4)
+    fare(budget, 4, 2)
+    budget.limit(4)
+    sure, unsure = [0.95] * 4, [0.6, 0.1, 0.1, 0.1]
+    batches = [sure] * 4, [sure] * 2 + [unsure] * 2, [unsure] * 4
+    widths = [budget.cut(sure_of(*rows), 4, rows_of(4)) for rows in batches]
+    assert widths == [4, 1, 1]
+    assert budget.cut(sure_of(*[sure] * 4), 4, rows_of(4, finished=3)) == 0
+
+
+def test_a_drafter_that_does_not_say_how_sure_it_is_is_not_cut(monkeypatch):
+    budget = measured(monkeypatch, 1, block_size=6)
+    silent = DraftBlock(torch.zeros(1, 6, dtype=torch.int64), torch.tensor([6]))
+    assert budget.cut(silent, 5, rows_of(1)) == 5
+    assert BlockBudget(6).cut(sure_of([0.1] * 6), 6, rows_of(1)) == 6  # no pass was measured
+
+
+def test_short_cuts_cost_little_and_what_was_cut_off_counts_as_not_right(monkeypatch):
+    found = []
+    for is_cut in (True, False):
+        budget = measured(monkeypatch, 1, fixed=0.1, each=0.3, block_size=6)
+        for _ in range(400):
+            draft = sure_of([0.99, 0.01, 0.01, 0.01, 0.01, 0.01])
+            budget.limit(1)
+            n = budget.cut(draft, 6, rows_of(1)) if is_cut else 6
+            budget.judged([2], [n], [1])
+        assert budget._right[1] / budget._tried[1] < 0.1
+        found.append((budget._width, budget.limit(1)))
+    assert found[0][0] == pytest.approx(1, abs=0.1) and found[1][0] == 6
+    assert found[0][1] > 0
 
 
 def test_finished_rows_teach_nothing(monkeypatch):

@@ -22,6 +22,8 @@ from fairseq_cli import generate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from fairseq_specdec.models.shared_encoder import encoder_digests
+
 SOURCE, TARGET = "de", "en"
 WORDS = 28
 SPLITS = {"train": 300, "valid": 12, "test": 40}
@@ -219,6 +221,17 @@ def save_random(path: Path, data: Path, seed: int = 1, **options_: Any) -> Path:
     """Write a checkpoint with weights as initialised, of any architecture (a drafter: arch, task, block_size ...)."""
     model, cfg = build_model(data, seed, **options_)
     return save_checkpoint(path, model, cfg)
+
+
+def save_sharing(path: Path, data: Path, verifier: Path, seed: int = 1, **options_: Any) -> Path:
+    """Write a checkpoint of a drafter that shares a verifier's encoder, weights otherwise as initialised."""
+    chosen = {"arch": "spec_drafter_tiny", "task": "spec_drafter", "share_encoder": True, "verifier": verifier}
+    model, cfg = build_model(data, seed, **{**chosen, **options_})
+    save_checkpoint(path, model, cfg)
+    state = torch.load(path, weights_only=False)
+    state["task_state"]["encoder"] = encoder_digests(model.encoder.encoder)  # the task's that built it
+    torch.save(state, path)
+    return path
 
 
 def save_trained_verifier(path: Path, data: Path, seed: int = 1, updates: int = 150, **arch_options: Any) -> Path:

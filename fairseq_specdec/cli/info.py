@@ -61,7 +61,8 @@ def describe(path: str) -> dict[str, Any]:
     Returns:
         path, bytes, arch, task, criterion, source_lang, target_lang, encoder and decoder (layers, width, ffn, heads,
         vocabulary; None for a stack that it has not), parameters, dtype, updates, options_in ("args", "cfg" or None),
-        keys, is_drafter, block_size, usable_as ("verifier", "drafter" or None), reasons (empty when usable).
+        keys, is_drafter, block_size, shares_encoder, usable_as ("verifier", "drafter" or None), reasons (empty when
+        usable).
 
     Raises:
         CheckpointError: the file is missing, damaged or unsafe.
@@ -87,6 +88,7 @@ def describe(path: str) -> dict[str, Any]:
         "keys": sorted(key for key, value in checkpoint.items() if value is not None),
         "is_drafter": drafter,
         "block_size": getattr(task, "block_size", None) if drafter else None,
+        "shares_encoder": drafter and not any(name.startswith("encoder.") for name in weights),
         "usable_as": None if reasons else "drafter" if drafter else "verifier",
         "reasons": reasons,
     }
@@ -107,6 +109,8 @@ def as_text(found: Mapping[str, Any]) -> str:
                 f"{name:<11} {stack['layers']} layers, width {stack['width']}, feed-forward {stack['ffn']}, "
                 f"{stack['heads']} heads, vocabulary {stack['vocabulary']}"
             )
+    if found["shares_encoder"]:
+        lines.append("encoder     the verifier's (--share-encoder): decode with the one it was trained with")
     if found["is_drafter"]:
         lines.append(f"drafter     Spec-Drafter, block size {found['block_size']}")
     if found["usable_as"]:
@@ -165,7 +169,8 @@ def _try_drafter(checkpoint: Mapping[str, Any]) -> tuple[nn.Module | None, list[
     if getattr(task_options(checkpoint), "block_size", None) is None:
         reasons.append("it does not say its block size (block_size among the options of its task)")
     try:
-        source, target = (_dictionary(_vocabulary(stack, weights)) for stack in _STACKS)
+        target = _dictionary(_vocabulary("decoder", weights))
+        source = _dictionary(_vocabulary("encoder", weights) or len(target))  # without an encoder nothing depends on it
         dictionaries = SimpleNamespace(source_dictionary=source, target_dictionary=target)
         model = SpecDrafterModel.build_model(options_by_weights(options, weights, source == target), dictionaries)
         model.load_state_dict(weights)

@@ -24,7 +24,7 @@ class NatDrafter(Drafter):
     """Drafts with a trained Spec-Drafter.
 
     Args:
-        model: the drafter; its encoder and decoder are run by their weights.
+        model: the drafter; its encoder, unless that is the verifier's, and its decoder are run by their weights.
         block_size: K.
         engine_dtype: of its linear maps, see `engine.reduced`; drafts may be as rough as they like.
     """
@@ -60,11 +60,12 @@ class NatDrafter(Drafter):
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to the verifier's device and precision and read the weights."""
         self.model.to(device=device, dtype=dtype)
-        self._encoder = FastEncoder(self.model.encoder, self.engine_dtype)
+        if not self.model.shares_encoder:
+            self._encoder = FastEncoder(self.model.encoder, self.engine_dtype)
         self._decoder = BlockDecoder(read_block_decoder(self.model.decoder, self.engine_dtype))
 
     def start(self, source: Source, state: DecodeState) -> None:
-        """Encode the source, unless it is longer than the drafter's positions: then nothing is drafted.
+        """Encode the source, unless it is longer than the encoder's positions: then nothing is drafted.
 
         On a CPU that waits for the first draft: a batch for which none pays goes without.
         """
@@ -77,18 +78,21 @@ class NatDrafter(Drafter):
                 longest,
             )
             return
-        self._waiting, self._capacity = source, state.capacity + self.block_size
+        self._waiting, self._capacity = source, state.capacity
         if not device.reads_freely(source.tokens):
             self._encode()
 
     def _encode(self) -> None:
         source, self._waiting = self._waiting, None
         assert source is not None
-        out = self._encoder.forward({"src_tokens": source.tokens, "src_lengths": source.lengths})
-        self._decoder.start(out.memory, out.padding, out.embedding, out.positions, self._capacity)
+        if self._encoder is None:  # of an ensemble it takes what the first model made of the source
+            self._decoder.start(source.encoded[0].unscaled(self.model.encoder.scale), self._capacity)
+        else:
+            net_input = {"src_tokens": source.tokens, "src_lengths": source.lengths}
+            self._decoder.start(self._encoder.forward(net_input), self._capacity)
 
     def propose(self, state: DecodeState) -> DraftBlock:
-        """Fill K masks behind each row's tokens; cost grows with prefix + K."""
+        """Fill K masks behind each row's tokens; cost grows with prefix + K, unless the decoder has one layer."""
         k, lengths = self.block_size, state.lengths - 1  # the initial eos is no part of the drafter's input
         if not self._can_draft:
             return DraftBlock(state.tokens[:, :1].expand(-1, k), torch.zeros_like(lengths))
@@ -98,7 +102,8 @@ class NatDrafter(Drafter):
         logits = self._decoder.forward(prefix, lengths.clamp(max=prefix.size(1)), k)
         room = self._decoder.max_positions
         usable = torch.full_like(lengths, k) if room is None else (room - lengths).clamp(0, k)
-        return DraftBlock(logits.argmax(-1), usable)
+        may_cut = device.reads_freely(logits)  # elsewhere shapes are fixed, and nobody asks how sure it is
+        return DraftBlock(logits.argmax(-1), usable, logits if may_cut else None)
 
     def fork(self) -> NatDrafter:
         """Return one with the same weights."""

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.engine.kv_cache import CrossCache
+from fairseq_specdec.blocks import EncoderOutput
+from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.linear import LinearMap, convert_all, read_linear
 from fairseq_specdec.engine.native_layer import Keys, native_layers
 from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
 
-COPY_AHEAD = 32  # positions
+PREPARE_AHEAD = 32  # positions
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ def read_block_decoder(decoder: Any, engine_dtype: str | None = None) -> BlockDe
 class BlockDecoder:
     """A bidirectional decoder over ragged prefixes, each followed by K masks.
 
+    Only the block's logits are asked for, so the last layer runs at the block alone and needs no more of the prefix
+    than its keys and values. In a decoder of one layer these depend on token and place and nothing else: they are
+    computed once, and a draft costs what is new of the prefix and the block.
+
     Args:
         weights: as read from the module.
     """
@@ -53,9 +58,10 @@ class BlockDecoder:
         self.weights = weights
         self._native = native_layers(weights.base.layers)
         self._source: CrossCache
+        self._cache: KVCache  # of the last layer
         self._embedding: Tensor  # [B, S, C], source token embeddings
         self._copy_keys: Tensor  # [B, C, S]
-        self._copied: Tensor  # [B, n, C], what a mask at each of the first positions copies from the source
+        self._masks: Tensor  # [B, n, C], a mask at each of the first positions, embedded
 
     @property
     def max_positions(self) -> int | None:
@@ -63,106 +69,178 @@ class BlockDecoder:
         table = self.weights.base.positions
         return None if table is None else table.size(0) - self.weights.base.pad - 1
 
-    def start(
-        self, memory: Tensor, padding: Tensor | None, embedding: Tensor, positions: Tensor, capacity: int = 0
-    ) -> None:
+    def start(self, source: EncoderOutput, capacity: int) -> None:
         """Begin a batch.
 
         Args:
-            memory: [B, S, C], encoder output.
-            padding: [B, S] bool, True at padding, or None.
-            embedding: [B, S, C], source token embeddings.
-            positions: [B, S, C], source position embeddings.
-            capacity: positions of a prefix and its block to prepare for.
+            source: with the token embeddings, on the scale of the decoder's own.
+            capacity: T, positions to make room for, the longest prefix and a block behind it.
         """
-        layers = self.weights.base.layers
-        self._source = CrossCache(self.weights.base.cross_kv(memory), len(layers), layers[0].heads, padding)
-        self._embedding = embedding
-        self._copy_keys = (embedding + positions).transpose(1, 2)
-        self._copied = embedding[:, :0]
-        if self.weights.copy_query is not None and capacity > 0 and not device.reads_freely(memory):
-            self._copy(capacity)  # a round that is recorded must not depend on what earlier ones computed
+        w = self.weights.base
+        heads = w.layers[-1].heads
+        self._source = CrossCache(w.cross_kv(source.memory), len(w.layers), heads, source.padding)
+        self._embedding = source.embedding
+        keys = source.embedding if source.positions is None else source.embedding + source.positions
+        self._copy_keys = keys.transpose(1, 2)
+        self._masks = w.embedding.new_empty(source.memory.size(0), 0, w.channels)
+        shape = (source.memory.size(0), capacity, heads, w.channels // heads)
+        self._cache = KVCache(1, shape, like=w.embedding)
+        if not device.reads_freely(source.memory):
+            self._prepare_masks(capacity)  # a round that is recorded must not depend on what earlier ones prepared
 
     def forward(self, prefix: Tensor, lengths: Tensor, block_size: int) -> Tensor:
         """Predict a block behind each row's prefix.
 
         Args:
             prefix: [B, P] int64, committed tokens without the initial eos; stale past a row's length.
-            lengths: [B] int64, prefix tokens of each row.
+            lengths: [B] int64, prefix tokens of each row; they begin with those of the call before.
             block_size: K.
 
         Returns:
             [B, K, V] logits.
         """
-        w = self.weights.base
+        block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
+        if len(self.weights.base.layers) == 1:
+            self._remember_new(prefix, lengths, block_size)
+            x = self._masks_at(block, prefix.size(1) + block_size)
+        else:
+            x = self._run_below(prefix, lengths, block_size)  # [B, P + K, C]
+            self._cache.lengths.zero_()
+            self._remember(x[:, : prefix.size(1)], 0)
+            x = x.gather(1, block[..., None].expand(-1, -1, x.size(-1)))
+        self._cache.lengths.copy_(lengths)
+        return self.weights.base.project(self._run_last(x, prefix.size(1)))
+
+    def _remember_new(self, prefix: Tensor, lengths: Tensor, block_size: int) -> None:
+        """Put the keys and values of prefix tokens into the cache that are not there yet."""
+        known, n = self._cache.lengths, block_size + 1  # what a round commits at most
+        if device.reads_freely(lengths):  # where rounds may go by without a draft
+            n = int((lengths - known).max())
+        if n > 0 and prefix.size(1) > 0:
+            where = known[:, None] + torch.arange(n, device=known.device)  # [B, N]
+            tokens = prefix.gather(1, where.clamp(max=prefix.size(1) - 1))
+            self._remember(self._embed(tokens, where, prefix.size(1) + n), prefix.size(1))
+
+    def _remember(self, x: Tensor, longest: int) -> None:
+        """Put the last layer's keys and values of some positions into the cache, behind its lengths.
+
+        Args:
+            x: [B, N, C], input of that layer.
+            longest: host int, at least the greatest length.
+        """
+        layer = self.weights.base.layers[-1]
+        if x.size(1) > 0:
+            self._cache.place(self._plan(x.size(1), longest))
+            self._cache.write(0, layer.self_qkv(layer.self_norm(x) if layer.pre_norm else x)[..., x.size(-1) :])
+
+    def _plan(self, n: int, longest: int) -> Tensor:
+        """Return [B, N] int64, where n positions go in the cache; what would lie past its end is of rows that ended."""
+        self._cache.plan(n, longest)
+        return self._cache.positions(n).clamp(max=self._cache.capacity - 1)
+
+    def _run_last(self, x: Tensor, longest: int) -> Tensor:
+        """Run the last layer at the block, [B, K, C]: each position sees the prefix and all of the block."""
+        i = len(self.weights.base.layers) - 1
+        where = self._plan(x.size(1), longest)
+        if self._native:
+            own, store = self._cache.keys(0, ahead=x.size(1))
+            return self._native[i](x, own, self._source.keys(i), store)
+        mask, layer = self._cache.open(where, together=True), self.weights.base.layers[i]
+
+        def self_attend(qkv: Tensor) -> Tensor:
+            width = qkv.size(-1) // 3
+            keys, values = self._cache.write(0, qkv[..., width:])
+            return attend(split_heads(qkv[..., :width], layer.heads), keys, values, mask)
+
+        return decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
+
+    def _run_below(self, prefix: Tensor, lengths: Tensor, block_size: int) -> Tensor:
+        """Go through all layers but the last over prefix and block; return the input of the last, [B, P + K, C]."""
         index = torch.arange(prefix.size(1) + block_size, device=prefix.device)  # [W]
         tokens = torch.nn.functional.pad(prefix, (0, block_size), value=self.weights.mask)
         tokens = tokens.masked_fill(index >= lengths[:, None], self.weights.mask)  # [B, W]
-        positions = w.position_of(index)  # [W, C]
-        x = self._embed(tokens, positions)
-        own = Keys(tokens.size(1), lengths=lengths, ahead=block_size)
-        x = self._run_native(x, positions, own) if self._native else self._run(x, positions, own)
-        block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
-        return w.project(x.gather(1, block[..., None].expand(-1, -1, x.size(-1))))
+        x = self._embed(tokens, index.expand_as(tokens), index.numel())
+        positions = self.weights.base.position_of(index)  # [W, C], which every layer after the first adds anew
+        own = Keys(index.numel(), lengths=lengths, ahead=block_size)
+        return self._run_below_native(x, positions, own) if self._native else self._run_below_torch(x, positions, own)
 
-    def _run(self, x: Tensor, positions: Tensor, own: Keys) -> Tensor:
+    def _run_below_torch(self, x: Tensor, positions: Tensor, own: Keys) -> Tensor:
         """Go through the layers.
 
         Args:
             x: [B, W, C], embedded with their positions.
-            positions: [W, C], which every layer after the first adds anew.
+            positions: [W, C].
             own: what self-attention looks at.
         """
         end = own.lengths[:, None] + own.ahead  # [B, 1]
         mask = torch.zeros(x.shape[:2], dtype=x.dtype, device=x.device)
         mask.masked_fill_(torch.arange(own.extent, device=x.device) >= end, -math.inf)
-        for i, layer in enumerate(self.weights.base.layers):
+        for i, layer in enumerate(self.weights.base.layers[:-1]):
 
             def self_attend(qkv: Tensor, heads: int = layer.heads) -> Tensor:
                 query, key, value = (split_heads(part, heads) for part in qkv.chunk(3, dim=-1))
                 return attend(query, key, value, mask[:, None, None])
 
-            x = x + positions if i else x
-            x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
+            x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask) + positions
         return x
 
-    def _run_native(self, x: Tensor, positions: Tensor, own: Keys) -> Tensor:
+    def _run_below_native(self, x: Tensor, positions: Tensor, own: Keys) -> Tensor:
         """Do the same by compiled code."""
-        for i, layer in enumerate(self._native):
-            x = layer(x.add_(positions) if i else x, own, self._source.keys(i))
+        for i, layer in enumerate(self._native[:-1]):
+            x = layer(x, own, self._source.keys(i)).add_(positions)
         return x
 
-    def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """Embed [B, W] tokens; every mask symbol, a real unk of the prefix included, copies from the source."""
-        w = self.weights
-        x = w.base.embed(tokens)
-        if w.copy_query is not None:
-            x = torch.where(tokens.eq(w.mask)[..., None], self._copy(tokens.size(1)), x)
-        x = x + positions
-        return w.base.embedding_norm(x) if w.base.embedding_norm else x
+    def _embed(self, tokens: Tensor, where: Tensor, n: int) -> Tensor:
+        """Embed tokens at their places; every mask symbol, a real unk of the prefix included, copies from the source.
 
-    def _copy(self, n: int) -> Tensor:
-        """Return the soft copy of the source for the first n positions, [B, n, C].
+        Args:
+            tokens: [B, N] int64.
+            where: [B, N] int64.
+            n: host int, above the greatest place of a row that has not ended.
 
-        It depends on the position and the source alone, so each is computed once a batch, some ahead.
+        Returns:
+            [B, N, C], positions included.
         """
-        have = self._copied.size(1)
-        if have < n:
-            index = torch.arange(have, max(n, have + COPY_AHEAD), device=self._copied.device)
-            score = self.weights.copy_query(self.weights.base.position_of(index)) @ self._copy_keys  # [B, n - have, S]
+        base = self.weights.base
+        x = base.embed(tokens) + base.position_of(where)
+        x = base.embedding_norm(x) if base.embedding_norm else x
+        return torch.where(tokens.eq(self.weights.mask)[..., None], self._masks_at(where, n), x)
+
+    def _masks_at(self, where: Tensor, n: int) -> Tensor:
+        """Return what stands for masks at some places, [B, N, C]; arguments as of `_embed`."""
+        self._prepare_masks(n)
+        where = where.clamp(max=self._masks.size(1) - 1)
+        return self._masks.gather(1, where[..., None].expand(-1, -1, self._masks.size(-1)))
+
+    def _prepare_masks(self, n: int) -> None:
+        """Embed a mask at each of the first n positions.
+
+        What it copies depends on the position and the source alone, so each is computed once a batch, some ahead.
+        """
+        have, w, n = self._masks.size(1), self.weights, min(n, self._cache.capacity)
+        if have >= n:
+            return
+        index = torch.arange(have, max(n, have + PREPARE_AHEAD), device=self._masks.device)
+        positions = w.base.position_of(index)  # [n - have, C]
+        if w.copy_query is None:
+            x = w.base.embed(torch.full_like(index, w.mask)).expand(self._masks.size(0), -1, -1)
+        else:
+            score = w.copy_query(positions) @ self._copy_keys  # [B, n - have, S]
             if self._source.mask is not None:
                 score = score + self._source.mask[:, 0]
-            copied = score.softmax(-1, dtype=torch.float32).to(self._embedding) @ self._embedding
-            self._copied = torch.cat([self._copied, copied], dim=1)
-        return self._copied[:, :n]
+            x = score.softmax(-1, dtype=torch.float32).to(self._embedding) @ self._embedding
+        x = x + positions
+        x = w.base.embedding_norm(x) if w.base.embedding_norm else x
+        self._masks = torch.cat([self._masks, x], dim=1)
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
-        return [*self._source.tensors(), self._embedding, self._copy_keys, self._copied]
+        return [*self._source.tensors(), *self._cache.tensors(), self._embedding, self._copy_keys, self._masks]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         self._source.select_rows(rows)
+        self._cache.select_rows(rows)
         self._embedding = self._embedding.index_select(0, rows)
         self._copy_keys = self._copy_keys.index_select(0, rows)
-        self._copied = self._copied.index_select(0, rows)
+        self._masks = self._masks.index_select(0, rows)

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_specdec import device
+from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
 from fairseq_specdec.engine.native_layer import NativeLayer, encode, native_layers
 from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
-
-
-class EncoderOutput(NamedTuple):
-    """What an encoder says of a batch.
-
-    Args:
-        memory: [B, S, C].
-        padding: [B, S] bool, True at padding, or None where there is none.
-        embedding: [B, S, C], scaled token embeddings; a Spec-Drafter copies from them.
-        positions: [B, S, C], position embeddings, or None without.
-    """
-
-    memory: Tensor
-    padding: Tensor | None
-    embedding: Tensor | None = None
-    positions: Tensor | None = None
 
 
 class FastEncoder:

@@ -60,22 +60,28 @@ class KVCache:
         """Return index [B, N] int64 of each position of a block in its row."""
         return self.lengths[:, None] + torch.arange(n, device=self.lengths.device)
 
-    def open(self, where: Tensor) -> Tensor | None:
+    def open(self, where: Tensor, together: bool = False) -> Tensor | None:
         """Make ready for `write`.
 
         Args:
             where: [B, N] int64, see `positions`.
+            together: let each position see all of its block.
 
         Returns:
             The additive mask [B, 1, N, extent] (0 or -inf) that shows a position the committed ones and those of its
-            own block up to itself; None when all is visible.
+            own block up to itself, [B, 1, 1, extent] where they see one another; None when all is visible.
         """
-        self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
+        self.place(where)
         if where.numel() == 1 and device.reads_freely(where):  # elsewhere ``longest`` may be more than its length
             return None
-        hidden = torch.arange(self._extent, device=where.device) > where[..., None]  # [B, N, extent]
+        last = where[:, -1:] if together else where
+        hidden = torch.arange(self._extent, device=where.device) > last[..., None]  # [B, N or 1, extent]
         mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=where.device)
         return mask.masked_fill_(hidden, -math.inf)[:, None]
+
+    def place(self, where: Tensor) -> None:
+        """Say where the next `write` puts its positions: where [B, N] int64, as planned."""
+        self._rows = (where + torch.arange(self.n_rows, device=where.device)[:, None] * self.capacity).view(-1)
 
     def _clear(self, extent: int) -> None:
         """Zero what attention is about to see for the first time, ahead in steps: most of the room is never used."""
@@ -111,6 +117,10 @@ class KVCache:
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
         return [self.lengths, *(store.view(self.n_rows, self.capacity, -1) for store in self._store)]
+
+    def keys(self, layer: int, ahead: int) -> tuple[Keys, Tensor]:
+        """Return what compiled code looks at in one layer, and where it writes a block; ahead: see `Keys`."""
+        return Keys(self._extent, *self._views[layer], self.lengths, ahead), self._store[layer]
 
     def _split(self) -> list[tuple[Tensor, Tensor]]:
         """Return keys and values of each layer, each a [B, H, T, D] view."""

@@ -85,11 +85,6 @@ class Keys:
         strides = (0, 0, 0) if key is None else key.stride()[:3]
         self.struct = CKeys(address(key), address(value), *strides, extent, address(lengths), ahead, address(mask))
 
-    def up_to(self, extent: int) -> Keys:
-        """Let so many positions be there from now on; return itself."""
-        self.extent = self.struct.extent = extent
-        return self
-
 
 class NativeLayer:
     """One encoder or decoder layer.

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_specdec.engine.encoder import EncoderOutput, FastEncoder
+from fairseq_specdec.blocks import EncoderOutput
+from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
 from fairseq_specdec.rules import drop_nan

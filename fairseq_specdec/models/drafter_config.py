@@ -83,6 +83,10 @@ class SpecDrafterConfig(FairseqDataclass):
     )
     share_decoder_input_output_embed: Optional[bool] = _option("one table for target and output embeddings")
     src_embedding_copy: Optional[bool] = _option("masks start from a soft copy of the source embeddings")
+    share_encoder: bool = _option(
+        "take the verifier's encoder, frozen, instead of one of its own; the encoder options must be the verifier's",
+        False,
+    )
     apply_bert_init: Optional[bool] = _option("draw the initial weights as BERT does")
     quant_noise_pq: float = _option("rate of quantization noise in training", 0.0)
     quant_noise_pq_block_size: int = _option("block size of quantization noise", 8)

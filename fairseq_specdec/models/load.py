@@ -11,31 +11,35 @@ from typing import Any
 import torch
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_MODEL_NAME_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 
 from fairseq_specdec.compat import load_checkpoint
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.models.checkpoint import model_options, task_options
+from fairseq_specdec.models.shared_encoder import encoder_digest, is_digest_of
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
 
 # The published implementation's name for this model (its task is translation_lev_modified, its criterion glat_loss).
 REFERENCE_ARCH = "block"
 
 
-def load_drafter(path: str, tgt_dict: Dictionary, src_dict: Dictionary | None = None) -> tuple[SpecDrafterModel, int]:
+def load_drafter(
+    path: str, tgt_dict: Dictionary, src_dict: Dictionary | None = None, encoder: nn.Module | None = None
+) -> tuple[SpecDrafterModel, int]:
     """Read a drafter and the block size it was trained for.
 
     Args:
         path: checkpoint, the value of --drafter-path.
         tgt_dict: the verifier's target dictionary.
         src_dict: the verifier's source dictionary; may be left out where it is the target dictionary too.
+        encoder: the verifier's, for a drafter that shares it.
 
     Returns:
         The model, float32 on the CPU in evaluation mode, and its K.
 
     Raises:
         CheckpointError: the file is missing, damaged or unsafe.
-        OptionError: it is no Spec-Drafter, or was trained with other dictionaries.
+        OptionError: it is no Spec-Drafter, or was trained with other dictionaries or on another verifier's encoder.
     """
     checkpoint = load_checkpoint(path)
     options, weights = model_options(checkpoint), checkpoint["model"]
@@ -59,6 +63,9 @@ def load_drafter(path: str, tgt_dict: Dictionary, src_dict: Dictionary | None = 
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise OptionError([f"--drafter-path: the weights in {path} contradict its options: {error}"]) from error
+    if model.shares_encoder:
+        check_shared_encoder(checkpoint, path, encoder)
+        model.encoder.attach(encoder)
     return model.eval(), int(block_size)
 
 
@@ -78,19 +85,22 @@ def options_by_weights(options: Namespace, weights: Mapping[str, Tensor], joined
         weights: its state dict.
         joined: whether source and target dictionary are the same.
     """
-    source, target = weights["encoder.embed_tokens.weight"], weights["decoder.embed_tokens.weight"]
+    source, target = weights.get("encoder.embed_tokens.weight"), weights["decoder.embed_tokens.weight"]
     tied = torch.equal(target, weights.get("decoder.output_projection.weight", target))
     shown: dict[str, Any] = {
         "src_embedding_copy": "decoder.copy_attn.weight" in weights,
         "layernorm_embedding": "decoder.layernorm_embedding.weight" in weights,
         "share_decoder_input_output_embed": tied,
-        "share_all_embeddings": joined and tied and torch.equal(source, target),
+        "share_encoder": source is None,
+        "share_all_embeddings": source is not None and joined and tied and torch.equal(source, target),
         "apply_bert_init": False,
         "encoder_embed_path": None,
         "decoder_embed_path": None,
     }
     for side, limit in (("encoder", "max_source_positions"), ("decoder", "max_target_positions")):
         table = weights.get(f"{side}.embed_positions.weight")
+        if side == "encoder" and source is None:
+            continue
         shown[f"{side}_learned_pos"] = table is not None
         if table is not None:
             shown[limit] = table.size(0) - Dictionary().pad() - 1  # positions start after the padding symbol's row
@@ -107,7 +117,8 @@ def check_dictionaries(checkpoint: Mapping[str, Any], path: str, src_dict: Dicti
     stored = (checkpoint.get("task_state") or {}).get("dictionaries", {})
     reasons = []
     for side, stack, dictionary in (("source", "encoder", src_dict), ("target", "decoder", tgt_dict)):
-        rows = weights[f"{stack}.embed_tokens.weight"].size(0)
+        table = weights.get(f"{stack}.embed_tokens.weight")  # none where the encoder is the verifier's
+        rows = len(dictionary) if table is None else table.size(0)
         found = None
         if rows != len(dictionary):
             found = f"{rows} and {len(dictionary)} types"
@@ -120,6 +131,22 @@ def check_dictionaries(checkpoint: Mapping[str, Any], path: str, src_dict: Dicti
             )
     if reasons:
         raise OptionError(reasons)
+
+
+def check_shared_encoder(checkpoint: Mapping[str, Any], path: str, encoder: nn.Module | None) -> None:
+    """Compare the verifier's encoder with the one that a drafter was trained on.
+
+    Raises:
+        OptionError: it is another one, or there is none.
+    """
+    stored = (checkpoint.get("task_state") or {}).get("encoder", {})
+    if encoder is None or not is_digest_of(stored, encoder):
+        known = stored.get("float32", "unknown")[:12]
+        found = "none" if encoder is None else f"another one ({encoder_digest(encoder, torch.float32)[:12]})"
+        raise OptionError([
+            f"--drafter-path needs the verifier whose encoder the drafter shares (--share-encoder; {known}), got "
+            f"{found} (drafter {path}): pass that verifier first in --path, or train a drafter with this one."
+        ])  # fmt: skip
 
 
 def digest(dictionary: Dictionary) -> str:

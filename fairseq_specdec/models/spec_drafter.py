@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from fairseq_specdec.models.drafter_config import (
     complete_options,
     transformer_config,
 )
+from fairseq_specdec.models.shared_encoder import SharedEncoder
 from fairseq_specdec.training.masking import Glance, reveal
 
 
@@ -159,6 +160,8 @@ class SpecDrafterModel(FairseqEncoderDecoderModel):
         """
         options = complete_options(cfg)
         sources, targets = task.source_dictionary, task.target_dictionary
+        if options.share_encoder:
+            return cls._build_sharing(options, sources, targets)
         joined = sources == targets and options.encoder_embed_dim == options.decoder_embed_dim
         if options.share_all_embeddings is None:
             options.share_all_embeddings = joined and options.share_decoder_input_output_embed
@@ -176,10 +179,27 @@ class SpecDrafterModel(FairseqEncoderDecoderModel):
         if not options.share_all_embeddings:
             target_table = build(config, targets, options.decoder_embed_dim, options.decoder_embed_path)
         encoder = SpecDrafterEncoder(config, sources, source_table)
-        model = cls(encoder, SpecDrafterDecoder(config, targets, target_table))
+        return cls(encoder, SpecDrafterDecoder(config, targets, target_table))._initialised(options)
+
+    @classmethod
+    def _build_sharing(cls, options: Namespace, sources: Dictionary, targets: Dictionary) -> SpecDrafterModel:
+        """Build a model that waits for the verifier's encoder; of three tables that may be one it has two."""
+        options.share_decoder_input_output_embed |= bool(options.share_all_embeddings)
+        config = transformer_config(options)
+        width, path = options.decoder_embed_dim, options.decoder_embed_path
+        table = TransformerModelBase.build_embedding(config, targets, width, path)
+        encoder = SharedEncoder(sources, options.encoder_embed_dim, options.max_source_positions)
+        return cls(encoder, SpecDrafterDecoder(config, targets, table))._initialised(options)
+
+    def _initialised(self, options: Namespace) -> SpecDrafterModel:
         if options.apply_bert_init:
-            model.apply(init_bert_params)
-        return model
+            self.apply(init_bert_params)
+        return self
+
+    @property
+    def shares_encoder(self) -> bool:
+        """Whether the encoder is the verifier's."""
+        return isinstance(self.encoder, SharedEncoder)
 
     def forward(
         self,

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.engine.support import check_supported
 from fairseq_specdec.models.load import digest
+from fairseq_specdec.models.shared_encoder import encoder_digests
+from fairseq_specdec.models.spec_drafter import SpecDrafterModel
 from fairseq_specdec.training.init import init_from_verifier
 from fairseq_specdec.training.masking import mask_sample, validation_uniform
 from fairseq_specdec.training.validation import AcceptanceMeter
@@ -65,6 +67,7 @@ class SpecDrafterTask(TranslationTask):
         self.block_size = cfg.block_size
         self.verifier: Optional[nn.Module] = None
         self.acceptance: Optional[AcceptanceMeter] = None
+        self._encoder_digests: dict[str, str] = {}  # of a drafter that shares its verifier's encoder
         # Lets decoding tell a drafter of other dictionaries from one of the verifier's.
         self.dictionaries = {"source": digest(src_dict), "target": digest(tgt_dict)}
         self.state.merge_state_dict({"dictionaries": self.dictionaries})
@@ -73,27 +76,59 @@ class SpecDrafterTask(TranslationTask):
         """Take over the state of a checkpoint that training goes on from.
 
         Raises:
-            ValueError: it was trained with other dictionaries.
+            ValueError: it was trained with other dictionaries, or on another verifier's encoder.
         """
         if state_dict.get("dictionaries", self.dictionaries) != self.dictionaries:
             raise ValueError(
                 "the checkpoint to go on from must have been trained with the dictionaries of DATA, got others: "
                 "pass the data it was trained on, or another --save-dir."
             )
+        if "encoder" in state_dict:
+            self._agree_on_encoder(state_dict["encoder"])
         super().load_state_dict(state_dict)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
         """Build the drafter, started from the verifier's weights where that is asked for."""
         model = super().build_model(cfg, from_checkpoint)
-        if from_checkpoint:
+        sharing = getattr(model, "shares_encoder", False)  # the verifier is built here, too
+        if from_checkpoint and not sharing:
             return model
-        if self.cfg.init_from_verifier:
+        if self.cfg.init_from_verifier and not from_checkpoint:
             init_from_verifier(model, self.cfg.init_from_verifier)
         path = self.cfg.verifier or self.cfg.init_from_verifier
         if path:
             (self.verifier,), _ = checkpoint_utils.load_model_ensemble([path], {"data": self.cfg.data}, task=self)
             check_supported(self.verifier.decoder)
+        if sharing:
+            self._share_encoder(model)
         return model
+
+    def _share_encoder(self, model: SpecDrafterModel) -> None:
+        """Give the drafter the verifier's encoder, and its checkpoints what tells it from others.
+
+        Raises:
+            ValueError: there is no verifier, or its encoder does not fit.
+        """
+        if self.verifier is None:
+            raise ValueError(
+                "--share-encoder needs a verifier, got none: pass --init-from-verifier FILE or --verifier FILE."
+            )
+        model.encoder.attach(self.verifier.encoder)
+        self._agree_on_encoder(encoder_digests(self.verifier.encoder))
+
+    def _agree_on_encoder(self, digests: dict[str, str]) -> None:
+        """Take down whose encoder the drafter shares; the verifier and a checkpoint to go on from both say it.
+
+        Raises:
+            ValueError: they differ.
+        """
+        if self._encoder_digests not in ({}, digests):
+            raise ValueError(
+                "the checkpoint to go on from must share the encoder of the verifier (--share-encoder), got another "
+                "one's: pass the --verifier it was trained with, or another --save-dir."
+            )
+        self._encoder_digests = digests
+        self.state.merge_state_dict({"encoder": digests})
 
     def build_generator(self, models: list[nn.Module], args: Any, *others: Any, **extra: Any) -> Any:
         """Refuse: a drafter needs a verifier to decode with.

@@ -123,7 +123,7 @@ class TranslationSpecDecTask(TranslationTask):
         """
         refuse_unsupported(args, **asked)
         config = spec_config(self.cfg)
-        drafter = self.build_drafter(config)
+        drafter = self.build_drafter(config, models)
         stats = SpecStats(config, drafter.block_size)
         options = GenerationOptions.from_args(args)
         # a block size that the user asks for is kept; with relaxed acceptance outputs depend on what is drafted, and
@@ -131,12 +131,12 @@ class TranslationSpecDecTask(TranslationTask):
         adaptive = config.block_size is None and config.beta == 1
         return SpecGenerator(models, self.target_dictionary, drafter, options, stats, adaptive)
 
-    def build_drafter(self, config: SpecConfig) -> Drafter:
-        """Build the drafter that the options name."""
+    def build_drafter(self, config: SpecConfig, models: list[nn.Module]) -> Drafter:
+        """Build the drafter that the options name, for the verifier's models."""
         dictionary = self.target_dictionary
         model, trained = None, None
         if config.drafter_path is not None:
-            model, trained = load_drafter(config.drafter_path, dictionary, self.source_dictionary)
+            model, trained = load_drafter(config.drafter_path, dictionary, self.source_dictionary, models[0].encoder)
         setting = DrafterSetting(
             config.block_size,
             dictionary.pad(),

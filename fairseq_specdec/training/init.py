@@ -183,14 +183,16 @@ def _start_monotone(model: nn.Module, report: InitReport, scale: float) -> None:
     # Where both sides hold the same kind of positions their product is largest at equal positions, so that a
     # multiple of the identity makes each mask copy from around its own place instead of from everywhere.
     copy = model.decoder.copy_attn
-    if copy is None or not {"encoder.embed_positions.weight", "decoder.embed_positions.weight"} <= set(report.copied):
+    sides = ("decoder",) if model.shares_encoder else ("encoder", "decoder")  # the verifier's has its own positions
+    if copy is None or not {f"{side}.embed_positions.weight" for side in sides} <= set(report.copied):
         return
     copy.weight.copy_(torch.eye(copy.weight.size(0)) * scale)
     report.fresh["decoder.copy_attn.weight"] = "started as a monotone copy"
 
 
 def _warn_about_settings(model: nn.Module, options: Namespace) -> None:
-    for side in ("encoder", "decoder"):
+    sides = ("decoder",) if model.shares_encoder else ("encoder", "decoder")
+    for side in sides:
         if not getattr(model.decoder.cfg, f"{side}_learned_pos"):
             logger.warning(
                 "--init-from-verifier: sinusoidal positions of the drafter outweigh the verifier's embeddings, "
@@ -199,7 +201,7 @@ def _warn_about_settings(model: nn.Module, options: Namespace) -> None:
             )
     for name, default in _SETTINGS.items():
         theirs, ours = getattr(options, name, default), getattr(model.decoder.cfg, name)
-        if theirs != ours:
+        if theirs != ours and (not name.startswith("encoder_") or "encoder" in sides):
             logger.warning(
                 "--init-from-verifier: %s is %s in the verifier, %s in the drafter; the weights expect the first",
                 name,

@@ -12,6 +12,7 @@
 #             beam search did, and what is left to guess gets easier for a drafter
 #   drafter   Spec-Drafter 3+2, 256/1024, started from the verifier, on the same translations
 #   drafter25 the same, a little longer with the published block of 25
+#   drafts    shorter trainings of cheaper drafters side by side -> models/multi30k.en-de/drafts.json
 #   random    an untrained drafter with a block of 25, to show that drafts change speed and nothing else
 #   results   identity, certificates and scores on test_2016_flickr -> models/multi30k.en-de/results.json
 #   bench     speeds at batch sizes 1, 8 and 32 -> models/multi30k.en-de/bench.json
@@ -27,7 +28,7 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-[ ${#stages[@]} -gt 0 ] || stages=(data teacher distil verifier drafter drafter25 random results bench)
+[ ${#stages[@]} -gt 0 ] || stages=(data teacher distil verifier drafter drafter25 random results bench drafts)
 mkdir -p "$out"
 
 size=(--encoder-embed-dim 256 --decoder-embed-dim 256 --encoder-ffn-embed-dim 1024 --decoder-ffn-embed-dim 1024
@@ -81,6 +82,26 @@ stage_drafter() {
     train drafter "$data/distil/bin" "${drafter[@]}" --block-size 8 \
         --init-from-verifier "$out/verifier/checkpoint_last.pt" "${adam[@]}" \
         --lr 1e-3 --warmup-updates 200 --total-num-update 1400 --max-update 1400 --validate-interval 2 --max-tokens 3000
+}
+
+stage_drafts() {
+    local costs=(--data "$bin" --verifier "$out/verifier/checkpoint_last.pt") name
+    mkdir -p "$out/drafts"
+    try() {  # try NAME OPTION...
+        name=$1
+        shift
+        train "drafts/$name" "$data/distil/bin" "${drafter[@]}" --block-size 8 \
+            --init-from-verifier "$out/verifier/checkpoint_last.pt" "${adam[@]}" \
+            --lr 1e-3 --warmup-updates 100 --total-num-update 500 --max-update 500 --validate-interval 99 \
+            --max-tokens 3000 "$@"
+        costs+=(--drafter "$name=$out/drafts/$name/checkpoint_last.pt")
+    }
+    try 3+2
+    try 3+1 --decoder-layers 1
+    try shared+2 --share-encoder
+    try shared+1 --share-encoder --decoder-layers 1
+    python "$here/draft_costs.py" "${costs[@]}" --out models/multi30k.en-de/drafts.json \
+        --page models/multi30k.en-de/README.md:drafts
 }
 
 stage_random() {

@@ -51,7 +51,7 @@ def test_transformer_can_be_the_verifier(info, verifier, data_bin):
     assert found["dtype"] == "float32"
     assert found["updates"] == 100
     assert found["criterion"] == "LabelSmoothedCrossEntropyCriterion"
-    assert not found["is_drafter"]
+    assert not found["is_drafter"] and not found["shares_encoder"]
     assert found["block_size"] is None
     assert found["bytes"] == Path(verifier).stat().st_size
     assert "optimizer_history" in found["keys"]
@@ -98,6 +98,15 @@ def test_drafter_is_recognised_with_its_block_size(info, drafter, capsys):
     text = capsys.readouterr().out
     assert "Spec-Drafter, block size 7" in text
     assert f"usable as   drafter: --drafter nat --drafter-path {drafter}" in text
+
+
+def test_drafter_on_its_verifiers_encoder_says_so(info, data_bin, verifier, tmp_path, capsys):
+    path = tiny.save_sharing(tmp_path / "drafter.pt", data_bin, verifier, block_size=7)
+    status, found = info(path)
+    assert (status, found["usable_as"], found["shares_encoder"], found["encoder"]) == (0, "drafter", True, None)
+    assert found["decoder"]["layers"] == 2
+    main(["info", str(path)])
+    assert "encoder     the verifier's (--share-encoder)" in capsys.readouterr().out
 
 
 def test_drafter_without_block_size_or_with_other_weights_is_not_usable(info, drafter, tmp_path):

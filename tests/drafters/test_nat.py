@@ -8,13 +8,17 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 
+from fairseq_specdec.blocks import DecodeState, EncoderOutput, Source
+from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.config import OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DrafterSetting
 from fairseq_specdec.drafters.nat import NatDrafter
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
+from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.load import load_drafter
 from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.rules import Limits
 from fairseq_specdec.stats import SpecStats
 from tests import tiny
 from tests.vectors import VECTORS, with_vectors
@@ -31,13 +35,16 @@ def source_batch():
     return torch.tensor([[PAD, PAD, 5, 6, EOS], [4, 9, 8, 7, EOS]]), torch.tensor([3, 5])
 
 
+def encoder_output(out, tokens):
+    memory = out["encoder_out"][0].transpose(0, 1)
+    return EncoderOutput(memory, tokens.eq(PAD), out["encoder_embedding"][0], out["encoder_pos"][0])
+
+
 def start(model):
     tokens, lengths = source_batch()
     out = model.encoder(tokens, src_lengths=lengths)
     decoder = BlockDecoder(read_block_decoder(model.decoder))
-    decoder.start(
-        out["encoder_out"][0].transpose(0, 1), tokens.eq(PAD), out["encoder_embedding"][0], out["encoder_pos"][0]
-    )
+    decoder.start(encoder_output(out, tokens), 40)
     return decoder, out
 
 
@@ -46,9 +53,13 @@ def start(model):
     [
         {},
         {"no_src_embedding_copy": True},
+        {"no_src_embedding_copy": True, "encoder_embed_dim": 16, "decoder_embed_dim": 32, "decoder_layers": 1},
         {"layernorm_embedding": True, "activation_fn": "relu"},
         {"no_decoder_learned_pos": True},
         {"decoder_normalize_before": True},
+        {"decoder_layers": 1},
+        {"decoder_layers": 1, "decoder_normalize_before": True, "layernorm_embedding": True},
+        {"decoder_layers": 3},
     ],
     ids=str,
 )
@@ -67,6 +78,29 @@ def test_the_engine_gives_the_modules_logits_for_ragged_prefixes(data_bin, optio
     torch.testing.assert_close(decoder.forward(prefix, lengths, block), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@torch.no_grad()
+def test_what_is_cached_equals_the_module_as_prefixes_grow_and_rows_leave(data_bin, layers, layers_by):
+    model = tiny_drafter(data_bin, decoder_layers=layers)
+    decoder, out = start(model)
+    tokens = torch.tensor([[9, 5, UNK, 8, 4, 7, 6, 5, 4], [8, 6, 7, 5, UNK, 9, 4, 4, 6]])
+    rows, memory = torch.tensor([0, 1]), out
+    for lengths in ([0, 0], [1, 4], [1, 5], [6, 5], [6, 9]):
+        lengths = torch.tensor(lengths)[rows]
+        longest = int(lengths.max())
+        fed = torch.nn.functional.pad(tokens[rows, :longest], (0, 3), value=UNK)
+        place = torch.arange(longest + 3)
+        fed = fed.masked_fill(place >= lengths[:, None], UNK).masked_fill(place >= lengths[:, None] + 3, PAD)
+        block = (place >= lengths[:, None]) & (place < lengths[:, None] + 3)
+        expected = model.decoder(fed, encoder_out=memory, block_mask=block)[0]
+        found = decoder.forward(tokens[rows, :longest], lengths, 3)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        if longest == 5 and len(rows) == 2:
+            rows = torch.tensor([1])
+            memory = model.encoder.reorder_encoder_out(out, rows)
+            decoder.select_rows(rows)
+
+
 @torch.no_grad()
 def test_selected_rows_draft_as_before(data_bin):
     model = tiny_drafter(data_bin)
@@ -75,6 +109,64 @@ def test_selected_rows_draft_as_before(data_bin):
     expected = decoder.forward(prefix, lengths, 3)
     decoder.select_rows(torch.tensor([1]))
     torch.testing.assert_close(decoder.forward(prefix[1:], lengths[1:], 3), expected[1:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("option", [None, "no_token_positional_embeddings", "encoder_learned_pos"])
+@torch.no_grad()
+def test_on_the_verifiers_encoder_the_engine_gives_the_modules_logits(data_bin, tmp_path, option, layers_by):
+    path = tiny.save_verifier(tmp_path / "verifier.pt", data_bin, **({option: True} if option else {}))
+    model = tiny_drafter(data_bin, share_encoder=True, verifier=path)
+    tokens, lengths = source_batch()
+    limits = Limits(PAD, UNK, EOS, 20)
+    state = DecodeState(limits, torch.full((2,), EOS), 3)
+    state.tokens[:, 1:4], state.lengths = torch.tensor([[9, 0, 0], [8, 7, 6]]), torch.tensor([2, 4])
+    state.max_length = 4
+    drafter = NatDrafter(model, 3)
+    drafter.to(torch.device("cpu"), torch.float32)
+    encoded = FastEncoder(model.encoder.encoder).forward({"src_tokens": tokens})
+    drafter.start(Source(tokens, lengths, PAD, encoded=(encoded,)), state)
+    fed = torch.tensor([[9, UNK, UNK, UNK, PAD, PAD], [8, 7, 6, UNK, UNK, UNK]])
+    expected, _ = model(tokens, lengths, fed, block_mask=fed.eq(UNK))
+    assert drafter.propose(state).tokens.equal(expected.argmax(-1))
+    found = drafter._decoder.forward(state.tokens[:, 1:4], state.lengths - 1, 3)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_dropped_before_the_first_draft_take_their_encoding_along(data_bin, verifier):
+    model = tiny_drafter(data_bin, share_encoder=True, verifier=verifier)
+    tokens, lengths = source_batch()
+    drafts = []
+    for rows in (torch.tensor([1]), torch.tensor([0, 1])):
+        drafter = NatDrafter(model, 4)
+        drafter.to(torch.device("cpu"), torch.float32)
+        encoded = FastEncoder(model.encoder.encoder).forward({"src_tokens": tokens})
+        state = DecodeState(Limits(PAD, UNK, EOS, 20), torch.full((len(rows),), EOS), 4)
+        drafter.start(Source(tokens, lengths, PAD, encoded=(encoded,)), state)
+        drafter.select_rows(rows)
+        drafts.append(drafter.propose(state).tokens)
+    assert drafts[0].equal(drafts[1][1:])
+
+
+@pytest.mark.parametrize("size", [1, 6])
+def test_drafts_cut_where_the_drafter_is_unsure_change_no_output(data_bin, verifier, monkeypatch, size):
+    models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(verifier)], {"data": str(data_bin)})
+    task.load_dataset("test")
+    data = task.dataset("test")
+    generator = generator_for(models, task.target_dictionary, NatDrafter(tiny_drafter(data_bin), 8))
+    generator.adaptive, widths = True, []
+
+    def cut(self, draft, limit, finished):
+        widths.append(int((draft.chances().sum(0) >= 10.0 ** -(len(widths) % 12)).sum()))
+        return widths[-1]
+
+    monkeypatch.setattr(BlockBudget, "cut", cut)
+    monkeypatch.setattr(BlockBudget, "limit", lambda self, rows: 8)
+    for begin in range(0, 24, size):
+        sample = data.collater([data[i] for i in range(begin, begin + size)])
+        stock = task.build_generator(models, Namespace(beam=1)).generate(models, sample)
+        ours = generator.generate(models, sample)
+        assert [a[0]["tokens"].tolist() for a in ours] == [b[0]["tokens"].tolist() for b in stock]
+    assert min(widths) == 0 and max(widths) > 4
 
 
 def test_a_block_larger_than_the_trained_one_is_refused(data_bin):
@@ -140,10 +232,7 @@ def test_drafter_logits_equal_the_references(reference, layers_by):
             continue
         out = drafter.encoder(case["src_tokens"], src_lengths=case["src_lengths"])
         decoder = BlockDecoder(read_block_decoder(drafter.decoder))
-        padding = case["src_tokens"].eq(PAD)
-        decoder.start(
-            out["encoder_out"][0].transpose(0, 1), padding, out["encoder_embedding"][0], out["encoder_pos"][0]
-        )
+        decoder.start(encoder_output(out, case["src_tokens"]), 60)
         lengths = case["block_mask"].int().argmax(1)
         width = int(lengths.max())
         logits = decoder.forward(case["prev_output_tokens"][:, :width], lengths, case["block_mask"].sum(1)[0].item())

@@ -28,6 +28,15 @@ def test_a_block_is_written_behind_each_rows_own_length():
     assert keys[:, 0, :, 0].tolist() == [[1, 2, 2, 0, 0], [1, 1, 1, 2, 2]]
 
 
+def test_positions_of_a_block_that_belongs_together_see_all_of_it():
+    cache = cache_of(2)
+    write(cache, 3, 1)
+    cache.commit(torch.tensor([1, 3]))
+    cache.plan(2, 3)
+    mask = cache.open(cache.positions(2), together=True)
+    assert mask[:, 0].isfinite().tolist() == [[[True, True, True, False, False]], [[True] * 5]]
+
+
 def test_a_position_sees_the_committed_ones_and_its_own_block_up_to_itself():
     cache = cache_of(2)
     write(cache, 3, 1)

@@ -1,5 +1,6 @@
 """The small tools of the recipes: tables in pages, perturbed guesses, longer dictionaries."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,11 +8,14 @@ from pathlib import Path
 import pytest
 from fairseq.data import Dictionary
 
+from tests import tiny
+
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path[:0] = [str(SCRIPTS / "train"), str(SCRIPTS / "data")]
 
 import bench_card  # noqa: E402
 import card  # noqa: E402
+import draft_costs  # noqa: E402
 from perturb import perturb  # noqa: E402
 
 PAGE = "# Title\n\n<!-- table speed: written by a script -->\nold\n<!-- end speed -->\n\nbehind\n"
@@ -87,3 +91,28 @@ def test_a_dictionary_grows_to_the_size_of_another_and_loads(tmp_path):
     assert len(grown) == len(like) and grown.symbols[:9] == like.symbols[:9]
     refused = run("long", "short")
     assert refused.returncode == 2 and b"must not be longer than" in refused.stderr
+
+
+def test_drafters_are_counted_timed_and_laid_out(data_bin, verifier, tmp_path, monkeypatch):
+    monkeypatch.chdir(SCRIPTS.parent)
+    monkeypatch.setattr(draft_costs, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(draft_costs, "REPEATS", 1)
+    page, out = tmp_path / "page.md", tmp_path / "drafts.json"
+    page.write_text(PAGE)
+    own = {"arch": "spec_drafter_tiny", "task": "spec_drafter", "block_size": 8}
+    tiny.save_random(tmp_path / "own.pt", data_bin, **own)
+    tiny.save_sharing(tmp_path / "shared.pt", data_bin, verifier, block_size=8, decoder_layers=1)
+    argv = ["draft_costs.py", "--data", str(data_bin), "--verifier", str(verifier), "--out", str(out)]
+    argv += ["--drafter", f"own={tmp_path / 'own.pt'}"]
+    shared = ["--drafter", f"shared={tmp_path / 'shared.pt'}", "--page", f"{page}:speed"]
+    monkeypatch.setattr(sys, "argv", [*argv, *shared])
+    draft_costs.main()
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["drafter"], row["block_size"]) for row in rows] == [(d, k) for d in ("own", "shared") for k in (5, 8)]
+    assert len({row["tokens"] for row in rows}) == 1 and rows[2]["parameters"] < rows[0]["parameters"]
+    assert all(row["acceptance_length"] >= 1 and row["draft_ms"] > 0 and row["over_none"] > 0 for row in rows)
+    assert "| shared | " in page.read_text() and "encoder takes" in page.read_text()
+    monkeypatch.setattr(draft_costs, "count", None)  # counts are taken from the file
+    monkeypatch.setattr(sys, "argv", [*argv, "--times-only"])
+    draft_costs.main()
+    assert [row["drafter"] for row in json.loads(out.read_text())["rows"]] == ["own", "own"]

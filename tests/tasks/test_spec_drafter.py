@@ -144,6 +144,29 @@ def test_fairseq_train_starts_from_the_verifier_learns_and_goes_on(data, tmp_pat
     assert losses(run("train", *options, "--max-update", 25))[-1] < losses(log)[0]
 
 
+def test_a_drafter_on_the_verifiers_encoder_learns_and_goes_on_with_that_verifier_alone(data, tmp_path):
+    sizes = {"encoder_ffn_embed_dim": 64, "share_all_embeddings": True}
+    verifier = tiny.save_trained_verifier(tmp_path / "verifier.pt", data, updates=1, **sizes)
+    options = [
+        data, "--user-dir", ROOT / "fairseq_specdec", "--cpu", "--task", "spec_drafter", "--arch", "spec_drafter_tiny",
+        "--criterion", "spec_drafter_loss", "--block-size", 5, "--share-encoder", "--activation-fn", "relu",
+        "--optimizer", "adam", "--lr", 0.005, "--max-tokens", 800, "--num-workers", 0, "--no-epoch-checkpoints",
+        "--save-dir", tmp_path, "--log-format", "simple", "--init-from-verifier",
+    ]  # fmt: skip
+    log = run("train", *options, verifier, "--max-update", 20)
+    found = losses(log)
+    assert len(found) >= 2 and found[-1] < found[0] - 0.1
+    assert "acceptance_length" in log
+    (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([str(tmp_path / "checkpoint_last.pt")])
+    assert model.shares_encoder and "encoder" in task.state_dict()
+    state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=False)
+    with pytest.raises(ValueError, match="must share the encoder of the verifier"):
+        task.load_state_dict({**state["task_state"], "encoder": {"float32": "0"}})
+    (theirs,), _ = checkpoint_utils.load_model_ensemble([str(verifier)], {"data": str(data)})
+    source, target = tiny.read_dictionaries(data)
+    assert load_drafter(str(tmp_path / "checkpoint_last.pt"), target, source, theirs.encoder)[1] == 5
+
+
 def test_fairseq_hydra_train_takes_architecture_and_options_from_a_config(data, tmp_path):
     (tmp_path / "drafter.yaml").write_text(
         f"""# @package _group_

@@ -79,6 +79,20 @@ def test_the_lines_of_fairseq_generate_come_out_the_same(stock, data_bin, verifi
     assert_same_lines(stock, generate(tmp_path / "nat", data_bin, verifier, *SPEC, *nat, "--batch-size", size))
 
 
+def test_a_drafter_on_the_verifiers_encoder_changes_no_line_alone_or_for_the_first_of_an_ensemble(
+    stock, data_bin, verifier, tmp_path
+):
+    path = tiny.save_sharing(tmp_path / "drafter.pt", data_bin, verifier, block_size=6)
+    nat = ("--drafter", "nat", "--drafter-path", path, "--block-size", 4)
+    assert_same_lines(stock, generate(tmp_path / "one", data_bin, verifier, *SPEC, *nat, "--batch-size", 8))
+    other = tiny.save_verifier(tmp_path / "other.pt", data_bin, seed=2)
+    models = f"{verifier}:{other}"
+    both = generate(tmp_path / "stock", data_bin, models, *STOCK, "--batch-size", 8)
+    assert_same_lines(both, generate(tmp_path / "two", data_bin, models, *SPEC, *nat, "--batch-size", 8))
+    with pytest.raises(OptionError, match="--share-encoder"):
+        generate(tmp_path / "wrong", data_bin, f"{other}:{verifier}", *SPEC, *nat)
+
+
 @pytest.fixture(scope="module")
 def joined_stock(joined_data_bin, joined_verifier, tmp_path_factory):
     return generate(tmp_path_factory.mktemp("joined"), joined_data_bin, joined_verifier, *STOCK, "--batch-size", 8)
