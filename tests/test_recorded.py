@@ -15,7 +15,7 @@ from tests import oracle, tiny
 from tests.oracle import assert_same, batches, ours
 from tests.tape import HostReadError, NoHostReads, TapeRecorder
 
-KINDS = ["none", "nat", "input", "ngram", "file"]
+KINDS = ["none", "nat", "nat, causal", "nat, one layer", "input", "ngram", "file"]
 EOS = 2
 
 
@@ -43,7 +43,8 @@ def drafter_for(data_bin, kind):
         return NgramDrafter(5, EOS, symbols, corpus=[torch.tensor([4, 5, 6, EOS]), torch.tensor([EOS])])
     if kind == "file":
         return FileDrafter([torch.arange(4, 4 + i % 9) for i in range(tiny.SPLITS["test"])], "guesses.txt", 5)
-    model, _ = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter")
+    options = {"nat, causal": {"causal_prefix": True}, "nat, one layer": {"decoder_layers": 1}}.get(kind, {})
+    model, _ = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter", **options)
     return NatDrafter(model, 5)
 
 

@@ -29,18 +29,22 @@ class BlockDecoderWeights:
         base: everything that it shares with an autoregressive decoder.
         copy_query: projects target positions to queries over the source; None without --src-embedding-copy.
         mask: the mask symbol (unk).
+        causal_prefix: whether a prefix token sees those before it alone.
     """
 
     base: DecoderWeights
     copy_query: LinearMap | None
     mask: int
+    causal_prefix: bool
 
 
 def read_block_decoder(decoder: Any, engine_dtype: str | None = None) -> BlockDecoderWeights:
     """Read the decoder module of a Spec-Drafter; engine_dtype: see `converter`."""
     convert, copy_query = converter(engine_dtype), read_linear(decoder.copy_attn)
     base = convert_all(read_decoder(decoder), convert)
-    return BlockDecoderWeights(base, copy_query and convert("copy_query", copy_query), decoder.mask_idx)
+    return BlockDecoderWeights(
+        base, copy_query and convert("copy_query", copy_query), decoder.mask_idx, decoder.causal_prefix
+    )
 
 
 class BlockDecoder:
@@ -48,7 +52,8 @@ class BlockDecoder:
 
     Only the block's logits are asked for, so the last layer runs at the block alone and needs no more of the prefix
     than its keys and values. In a decoder of one layer these depend on token and place and nothing else: they are
-    computed once, and a draft costs what is new of the prefix and the block.
+    computed once, and a draft costs what is new of the prefix and the block. So it is with any number of layers where
+    prefix tokens do not see the block (--causal-prefix).
 
     Args:
         weights: as read from the module.
@@ -58,7 +63,9 @@ class BlockDecoder:
         self.weights = weights
         self._native = native_layers(weights.base.layers)
         self._source: CrossCache
-        self._cache: KVCache  # of the last layer
+        # the first layer that has a cache
+        self._first = 0 if weights.causal_prefix else len(weights.base.layers) - 1
+        self._cache: KVCache  # of that layer and the following ones
         self._embedding: Tensor  # [B, S, C], source token embeddings
         self._copy_keys: Tensor  # [B, C, S]
         self._masks: Tensor  # [B, n, C], a mask at each of the first positions, embedded
@@ -84,7 +91,7 @@ class BlockDecoder:
         self._copy_keys = keys.transpose(1, 2)
         self._masks = w.embedding.new_empty(source.memory.size(0), 0, w.channels)
         shape = (source.memory.size(0), capacity, heads, w.channels // heads)
-        self._cache = KVCache(1, shape, like=w.embedding)
+        self._cache = KVCache(len(w.layers) - self._first, shape, like=w.embedding)
         if not device.reads_freely(source.memory):
             self._prepare_masks(capacity)  # a round that is recorded must not depend on what earlier ones prepared
 
@@ -100,16 +107,19 @@ class BlockDecoder:
             [B, K, V] logits.
         """
         block = lengths[:, None] + torch.arange(block_size, device=lengths.device)  # [B, K]
-        if len(self.weights.base.layers) == 1:
+        if self._first == 0:
             self._remember_new(prefix, lengths, block_size)
             x = self._masks_at(block, prefix.size(1) + block_size)
         else:
             x = self._run_below(prefix, lengths, block_size)  # [B, P + K, C]
             self._cache.lengths.zero_()
-            self._remember(x[:, : prefix.size(1)], 0)
+            self._remember(x[:, : prefix.size(1)], None, 0)
             x = x.gather(1, block[..., None].expand(-1, -1, x.size(-1)))
         self._cache.lengths.copy_(lengths)
-        return self.weights.base.project(self._run_last(x, prefix.size(1)))
+        positions = self.weights.base.position_of(block) if self._first < len(self.weights.base.layers) - 1 else None
+        for i in range(self._first, len(self.weights.base.layers)):
+            x = self._run_cached(i, x if i == self._first else x + positions, prefix.size(1), together=True)
+        return self.weights.base.project(x)
 
     def _remember_new(self, prefix: Tensor, lengths: Tensor, block_size: int) -> None:
         """Put the keys and values of prefix tokens into the cache that are not there yet."""
@@ -119,37 +129,42 @@ class BlockDecoder:
         if n > 0 and prefix.size(1) > 0:
             where = known[:, None] + torch.arange(n, device=known.device)  # [B, N]
             tokens = prefix.gather(1, where.clamp(max=prefix.size(1) - 1))
-            self._remember(self._embed(tokens, where, prefix.size(1) + n), prefix.size(1))
+            self._remember(self._embed(tokens, where, prefix.size(1) + n), where, prefix.size(1))
 
-    def _remember(self, x: Tensor, longest: int) -> None:
-        """Put the last layer's keys and values of some positions into the cache, behind its lengths.
+    def _remember(self, x: Tensor, where: Tensor | None, longest: int) -> None:
+        """Put keys and values of prefix positions into the cache, behind its lengths.
 
         Args:
-            x: [B, N, C], input of that layer.
+            x: [B, N, C], input of the first layer that has a cache.
+            where: [B, N] int64, their places, or None where that layer is the last.
             longest: host int, at least the greatest length.
         """
-        layer = self.weights.base.layers[-1]
+        last = len(self.weights.base.layers) - 1
+        for i in range(self._first, last):
+            x = self._run_cached(i, x, longest, together=False) + self.weights.base.position_of(where)
+        layer = self.weights.base.layers[last]
         if x.size(1) > 0:
             self._cache.place(self._plan(x.size(1), longest))
-            self._cache.write(0, layer.self_qkv(layer.self_norm(x) if layer.pre_norm else x)[..., x.size(-1) :])
+            self._cache.write(
+                last - self._first, layer.self_qkv(layer.self_norm(x) if layer.pre_norm else x)[..., x.size(-1) :]
+            )
 
     def _plan(self, n: int, longest: int) -> Tensor:
         """Return [B, N] int64, where n positions go in the cache; what would lie past its end is of rows that ended."""
         self._cache.plan(n, longest)
         return self._cache.positions(n).clamp(max=self._cache.capacity - 1)
 
-    def _run_last(self, x: Tensor, longest: int) -> Tensor:
-        """Run the last layer at the block, [B, K, C]: each position sees the prefix and all of the block."""
-        i = len(self.weights.base.layers) - 1
-        where = self._plan(x.size(1), longest)
+    def _run_cached(self, i: int, x: Tensor, longest: int, together: bool) -> Tensor:
+        """Run layer i at x [B, N, C] behind the cache's lengths: each sees those before it or, together, all of x."""
+        where, slot = self._plan(x.size(1), longest), i - self._first
         if self._native:
-            own, store = self._cache.keys(0, ahead=x.size(1))
+            own, store = self._cache.keys(slot, ahead=x.size(1) if together else 0)
             return self._native[i](x, own, self._source.keys(i), store)
-        mask, layer = self._cache.open(where, together=True), self.weights.base.layers[i]
+        mask, layer = self._cache.open(where, together), self.weights.base.layers[i]
 
         def self_attend(qkv: Tensor) -> Tensor:
             width = qkv.size(-1) // 3
-            keys, values = self._cache.write(0, qkv[..., width:])
+            keys, values = self._cache.write(slot, qkv[..., width:])
             return attend(split_heads(qkv[..., :width], layer.heads), keys, values, mask)
 
         return decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)

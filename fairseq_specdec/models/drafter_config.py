@@ -87,6 +87,9 @@ class SpecDrafterConfig(FairseqDataclass):
         "take the verifier's encoder, frozen, instead of one of its own; the encoder options must be the verifier's",
         False,
     )
+    causal_prefix: bool = _option(
+        "committed tokens attend to those before them alone, so that their keys and values can be kept", False
+    )
     apply_bert_init: Optional[bool] = _option("draw the initial weights as BERT does")
     quant_noise_pq: float = _option("rate of quantization noise in training", 0.0)
     quant_noise_pq_block_size: int = _option("block size of quantization noise", 8)

@@ -64,6 +64,7 @@ class SpecDrafterDecoder(TransformerDecoderBase):
         """Build fairseq's decoder and the query projection of the source copy."""
         super().__init__(cfg, dictionary, embed_tokens)
         self.mask_idx = dictionary.unk()
+        self.causal_prefix = bool(cfg.causal_prefix)
         self.copy_attn = nn.Linear(self.embed_dim, self.embed_dim, bias=False) if cfg.src_embedding_copy else None
         for layer in self.layers:
             layer.need_attn = False  # nobody reads attention weights, and without them the fused kernels run
@@ -74,6 +75,7 @@ class SpecDrafterDecoder(TransformerDecoderBase):
         encoder_out: dict[str, list[Tensor]],
         block_mask: Tensor | None = None,
         features_only: bool = False,
+        prefix_lengths: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Predict target tokens.
 
@@ -82,19 +84,26 @@ class SpecDrafterDecoder(TransformerDecoderBase):
             encoder_out: of the encoder.
             block_mask: [B, T] bool with K true columns in each row: only these are projected.
             features_only: skip the projection to the vocabulary.
+            prefix_lengths: [B] int64, tokens before the block, for --causal-prefix; block_mask says it as well.
 
         Returns:
             Logits [B, T, V], or [B, K, V] with block_mask; features [B, .., C] with features_only. And an empty dict.
         """
-        x, extra = self.extract_features(prev_output_tokens, encoder_out)
+        if prefix_lengths is None and block_mask is not None:
+            prefix_lengths = block_mask.int().argmax(dim=1)
+        x, extra = self.extract_features(prev_output_tokens, encoder_out, prefix_lengths)
         if block_mask is not None:
             x = x[block_mask].view(x.size(0), -1, x.size(-1))  # host sync: K is counted from the mask
         return (x if features_only else self.output_layer(x)), extra
 
     def extract_features(
-        self, prev_output_tokens: Tensor, encoder_out: dict[str, list[Tensor]]
+        self,
+        prev_output_tokens: Tensor,
+        encoder_out: dict[str, list[Tensor]],
+        prefix_lengths: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Return the last layer's output [B, T, C] for prev_output_tokens [B, T] int64, and an empty dict."""
+        hidden = self._hidden_from_prefix(prefix_lengths, prev_output_tokens.size(1)) if self.causal_prefix else None
         positions = self.embed_positions(prev_output_tokens)  # [B, T, C]
         x = self._embed(prev_output_tokens, positions, encoder_out)
         padding = prev_output_tokens.eq(self.padding_idx)
@@ -104,11 +113,18 @@ class SpecDrafterDecoder(TransformerDecoderBase):
                 x + positions if index else x,  # the first layer's input has them already
                 encoder_out["encoder_out"][0],
                 encoder_out["encoder_padding_mask"][0],
+                self_attn_mask=hidden,
                 self_attn_padding_mask=padding,
             )
         if self.layer_norm is not None:
             x = self.layer_norm(x)
         return x.transpose(0, 1), {}
+
+    def _hidden_from_prefix(self, prefix_lengths: Tensor, width: int) -> Tensor:
+        """Return [B * H, T, T] bool, True where a prefix token would look at what comes behind it."""
+        place = torch.arange(width, device=prefix_lengths.device)
+        hidden = (place > place[:, None]) & (place[:, None] < prefix_lengths[:, None, None])  # [B, T, T]
+        return hidden.repeat_interleave(self.layers[0].self_attn.num_heads, dim=0)
 
     def _embed(self, tokens: Tensor, positions: Tensor, encoder_out: dict[str, list[Tensor]]) -> Tensor:
         x = self.embed_scale * self.embed_tokens(tokens)
@@ -209,6 +225,7 @@ class SpecDrafterModel(FairseqEncoderDecoderModel):
         block_mask: Tensor | None = None,
         loss_mask: Tensor | None = None,
         glance: Glance | None = None,
+        prefix_lengths: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Encode and predict; in training also glance, so that both decoder passes lie inside one forward call.
 
@@ -219,6 +236,7 @@ class SpecDrafterModel(FairseqEncoderDecoderModel):
             block_mask: [B, T] bool, K columns in each row.
             loss_mask: [B, T] bool: project these N positions only.
             glance: with loss_mask, predict once without gradient and reveal some tokens first.
+            prefix_lengths: [B] int64, see the decoder.
 
         Returns:
             Logits [B, T, V], [B, K, V] with block_mask or [N, V] with loss_mask; and a dict, with loss_mask holding
@@ -226,24 +244,29 @@ class SpecDrafterModel(FairseqEncoderDecoderModel):
         """
         encoder_out = self.encoder(src_tokens, src_lengths=src_lengths)
         if loss_mask is None:
-            return self.decoder(prev_output_tokens, encoder_out, block_mask)
+            return self.decoder(prev_output_tokens, encoder_out, block_mask, prefix_lengths=prefix_lengths)
         extra: dict[str, Any] = {}
         if glance is not None:
-            extra["correct"] = self._first_pass(prev_output_tokens, encoder_out, loss_mask, glance)
+            extra["correct"] = self._first_pass(prev_output_tokens, encoder_out, loss_mask, glance, prefix_lengths)
             prev_output_tokens, loss_mask = reveal(prev_output_tokens, loss_mask, extra["correct"], glance)
-        features, _ = self.decoder.extract_features(prev_output_tokens, encoder_out)
+        features, _ = self.decoder.extract_features(prev_output_tokens, encoder_out, prefix_lengths)
         extra["loss_mask"] = loss_mask
         return self.decoder.output_layer(features[loss_mask]), extra
 
     @torch.no_grad()
     def _first_pass(
-        self, tokens: Tensor, encoder_out: dict[str, list[Tensor]], masked: Tensor, glance: Glance
+        self,
+        tokens: Tensor,
+        encoder_out: dict[str, list[Tensor]],
+        masked: Tensor,
+        glance: Glance,
+        prefix_lengths: Tensor | None,
     ) -> Tensor:
         # Leaving the fork puts the generators back, so the second pass drops the same units. The encoder would give
         # the same output twice for that reason, hence its single pass.
         devices = [tokens.device] if tokens.is_cuda else []
         with torch.random.fork_rng(devices=devices):
-            features, _ = self.decoder.extract_features(tokens, encoder_out)
+            features, _ = self.decoder.extract_features(tokens, encoder_out, prefix_lengths)
         guess = self.decoder.output_layer(features[masked]).argmax(dim=-1)
         return torch.zeros_like(masked).masked_scatter(masked, guess.eq(glance.target[masked]))
 

@@ -111,7 +111,7 @@ def mask_sample(
     widest = int(kept.max())  # host sync: one a batch; narrow batches save more than it costs
     width = min(widest + block_size, max_positions)
     tokens, target = mask_block(sample["target"], kept, block_size, width, pad, mask)
-    net_input = {**sample["net_input"], "prev_output_tokens": tokens}
+    net_input = {**sample["net_input"], "prev_output_tokens": tokens, "prefix_lengths": kept}
     return {**sample, "net_input": net_input, "target": target}
 
 

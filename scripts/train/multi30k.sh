@@ -98,6 +98,7 @@ stage_drafts() {
     }
     try 3+2
     try 3+1 --decoder-layers 1
+    try 3+2-causal --causal-prefix
     try shared+2 --share-encoder
     try shared+1 --share-encoder --decoder-layers 1
     python "$here/draft_costs.py" "${costs[@]}" --out models/multi30k.en-de/drafts.json \

@@ -60,6 +60,8 @@ def start(model):
         {"decoder_layers": 1},
         {"decoder_layers": 1, "decoder_normalize_before": True, "layernorm_embedding": True},
         {"decoder_layers": 3},
+        {"causal_prefix": True},
+        {"causal_prefix": True, "decoder_layers": 3, "decoder_normalize_before": True},
     ],
     ids=str,
 )
@@ -78,10 +80,10 @@ def test_the_engine_gives_the_modules_logits_for_ragged_prefixes(data_bin, optio
     torch.testing.assert_close(decoder.forward(prefix, lengths, block), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("layers", "causal"), [(1, False), (2, False), (1, True), (3, True)])
 @torch.no_grad()
-def test_what_is_cached_equals_the_module_as_prefixes_grow_and_rows_leave(data_bin, layers, layers_by):
-    model = tiny_drafter(data_bin, decoder_layers=layers)
+def test_what_is_cached_equals_the_module_as_prefixes_grow_and_rows_leave(data_bin, layers, causal, layers_by):
+    model = tiny_drafter(data_bin, decoder_layers=layers, causal_prefix=causal)
     decoder, out = start(model)
     tokens = torch.tensor([[9, 5, UNK, 8, 4, 7, 6, 5, 4], [8, 6, 7, 5, UNK, 9, 4, 4, 6]])
     rows, memory = torch.tensor([0, 1]), out

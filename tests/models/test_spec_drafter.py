@@ -86,6 +86,23 @@ def test_every_position_sees_the_whole_prefix_and_block():
 
 
 @torch.no_grad()
+def test_with_a_causal_prefix_its_tokens_see_those_before_them_alone_and_the_block_sees_all():
+    model, sample = build(causal_prefix=True), batch()
+    lengths = torch.tensor([2, 0])
+    out = model.encoder(sample["src_tokens"], src_lengths=sample["src_lengths"])
+
+    def features(row):
+        tokens = torch.tensor([row, [UNK, UNK, PAD, PAD]])
+        return model.decoder.extract_features(tokens, out, lengths)[0]
+
+    before = features([11, 12, UNK, UNK])
+    cases = ([11, 12, UNK, 9], [2, 3]), ([11, 13, UNK, UNK], [1, 2, 3]), ([10, 12, UNK, UNK], [0, 1, 2, 3])
+    for changed, differs in cases:
+        gap = (before - features(changed)).abs().amax(-1)
+        assert gap[0].nonzero().flatten().tolist() == differs and gap[1, :2].max() == 0
+
+
+@torch.no_grad()
 def test_masks_copy_from_the_source_and_other_tokens_do_not():
     model, sample = build(), batch()
     out = model.encoder(sample["src_tokens"], src_lengths=sample["src_lengths"])

@@ -85,6 +85,13 @@ def test_targets_wider_than_the_input_are_cut():
     assert target.tolist() == [[10, 11], [20, EOS]]
 
 
+def test_the_batch_says_how_long_its_prefixes_are():
+    sample = {"target": TARGET, "net_input": {}}
+    masked = mask_sample(sample, torch.tensor([0.4, 0.0]), 2, 20, PAD, UNK)["net_input"]
+    tokens, lengths = masked["prev_output_tokens"], masked["prefix_lengths"]
+    assert lengths.tolist() == [2, 1] and tokens.eq(UNK).int().argmax(1).equal(lengths)
+
+
 def test_masking_leaves_the_sample_alone_and_stays_inside_the_positions():
     net_input = {"src_tokens": torch.zeros(2, 3), "prev_output_tokens": torch.zeros(2, 5)}
     sample = {"id": torch.tensor([4, 5]), "target": TARGET, "net_input": net_input, "ntokens": 7}
