@@ -10,7 +10,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 arch=transformer symbols=32000 limit=16 sizes=1,8,32 out=docs page= data=data/transformer_base device=()
-systems=fairseq,none,none:engine-dtype=int8,ctranslate2,ctranslate2:compute=int8
+systems=fairseq,none,none:engine-dtype=bf16,none:engine-dtype=int8,ctranslate2,ctranslate2:compute=int8
 while [ $# -gt 0 ]; do
     case $1 in
         --fp16 | --bf16 | --cpu) device+=("$1"); shift; continue ;;

@@ -44,5 +44,8 @@ def test_it_writes_numbers_and_tables(monkeypatch, tmp_path):
     assert all(seconds > 0 for passes in size["pass_seconds"].values() for seconds in passes.values())
     page = (tmp_path / "page.md").read_text()
     assert f"{1000 * size['pass_seconds']['int8']['33']:.2f} |" in page
+    parts = size["sentence_seconds"]
+    assert parts["total"] == pytest.approx(sum(parts[p] for p in ("encode", "verify", "draft", "other")), rel=0.5)
+    assert f"without drafts takes {1000 * parts['total']:.2f} ms" in page
     assert native.library() is not None, "the row without compiled layers has left them off"
     assert "Measured" in page and "out.json" in page
