@@ -42,7 +42,10 @@ class BlockBudget:
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
         self._width = float(block_size)  # average of the widths that drafts were cut to
         self._is_cut = False  # whether the last draft was
-        self._most = 0.0  # tokens a row and second that the chosen width is expected to bring
+        # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
+        self._best, self._most = block_size, 0.0
+        self._chosen_for: int | None = None
+        self._judging = _Cost()  # what choosing and learning take, beside the draft
         self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
 
     @property
@@ -66,12 +69,25 @@ class BlockBudget:
         """Begin a batch."""
         if self._n_drafts:
             self._drafts_a_batch = 0.8 * self._drafts_a_batch + 0.2 * self._n_drafts
-        self._n_drafts = 0
+        self._n_drafts, self._chosen_for = 0, None
 
     def limit(self, rows: int) -> int:
         """Return how many tokens to draft in the next round of so many rows."""
         if not self.is_measured:
             return self.block_size
+        if self._chosen_for != rows:
+            self._choose(rows)
+        if self._best > 0:
+            self._without, self._patience = 0, PROBE_AFTER
+            return self._best
+        self._without += 1
+        if self._without < self._patience:
+            return 0
+        self._without, self._patience = 0, min(2 * self._patience, PROBE_RARELY)
+        return min(PROBE, self.block_size)
+
+    def _choose(self, rows: int) -> None:
+        """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, drafting = 0, 0.0, 1.0, 1.0, self._drafting()
         for k in range(self.block_size + 1):
             positions = min(k, self._width) + 1
@@ -81,15 +97,7 @@ class BlockBudget:
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached
-        self._most = most
-        if best > 0:
-            self._without, self._patience = 0, PROBE_AFTER
-            return best
-        self._without += 1
-        if self._without < self._patience:
-            return 0
-        self._without, self._patience = 0, min(2 * self._patience, PROBE_RARELY)
-        return min(PROBE, self.block_size)
+        self._best, self._most, self._chosen_for = best, most, rows
 
     def cut(self, draft: DraftBlock, limit: int, finished: Tensor) -> int:
         """Return how many of a draft's first ``limit`` tokens are worth verifying, as sure as the drafter is of them.
@@ -114,13 +122,14 @@ class BlockBudget:
     def drafted(self, seconds: float) -> None:
         """Learn what a draft took."""
         (self._next if self._n_drafts else self._first).add(seconds)
-        self._n_drafts += 1
+        self._n_drafts, self._chosen_for = self._n_drafts + 1, None
 
     def _drafting(self) -> float:
         """Return the seconds that a draft is expected to take, with its share in the first one's."""
+        seconds = self._next.seconds + self._judging.seconds
         if self._n_drafts:
-            return self._next.seconds
-        return self._next.seconds + max(self._first.seconds - self._next.seconds, 0.0) / self._drafts_a_batch
+            return seconds
+        return seconds + max(self._first.seconds - self._next.seconds, 0.0) / self._drafts_a_batch
 
     def judged(self, kept: list[int], drafted: list[int], accepted: list[int]) -> None:
         """Learn how a round's drafts fared.
@@ -130,6 +139,7 @@ class BlockBudget:
             drafted: draft tokens of each row.
             accepted: how many of them stand.
         """
+        began = time.perf_counter()
         # tokens that were right and wrong at each position, where those before it were right
         right, wrong = [0] * (self.block_size + 1), [0] * (self.block_size + 1)
         width = max(drafted)
@@ -148,6 +158,8 @@ class BlockBudget:
             gain = (1 - weight) / (1 - DECAY) / n_tried
             self._tried[k] = weight * self._tried[k] + gain * n_tried
             self._right[k] = weight * self._right[k] + gain * n_right
+        self._chosen_for = None
+        self._judging.add(2 * (time.perf_counter() - began))  # choosing takes about as long
 
 
 class _Cost:

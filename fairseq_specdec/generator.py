@@ -209,7 +209,7 @@ class SpecGenerator:
                 self.adaptive,
             )
             if like.is_cuda and not (self.stats.config.no_cuda_graphs or self.stats.config.spec_stats):
-                self._decoder = RecordedDecoder(self._decoder, CudaRecorder())
+                self._decoder = RecordedDecoder(self._decoder, CudaRecorder(like.device))
         return self._decoder
 
     def _certify(self, net_input: NetInput, tokens: Tensor, lengths: Tensor, limits: Limits) -> None:

@@ -62,8 +62,11 @@ def recorded(setting, drafter, **options):
     return made, recorder
 
 
-@pytest.mark.parametrize("options", [{}, {"max_len_a": 0.5, "max_len_b": 1}, {"min_len": 9, "unkpen": -3.0}], ids=str)
-@pytest.mark.parametrize("kind", KINDS)
+OPTIONS = [{"max_len_a": 0.5, "max_len_b": 1}, {"min_len": 9, "unkpen": -3.0}]
+CASES = [(kind, {}) for kind in KINDS] + [(kind, options) for kind in ("none", "nat, causal") for options in OPTIONS]
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES, ids=str)
 def test_recorded_rounds_give_the_same_output_in_the_same_rounds(setting, data_bin, kind, options):
     models, task = setting
     options = {"max_len_b": 20, **options}

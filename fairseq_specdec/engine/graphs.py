@@ -29,22 +29,33 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """Records CUDA graphs. They share one pool of memory, so that their intermediate results lie in the same place."""
+    """Records CUDA graphs. They share one pool of memory, so that their intermediate results lie in the same place.
 
-    def __init__(self) -> None:
+    Args:
+        device: the GPU, which need not be the current one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._pool = torch.cuda.graph_pool_handle()
 
     def warm_up(self, work: Callable[[], None]) -> None:
         """Do the work beside the current stream, as recording does."""
-        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            work()
-        current.wait_stream(stream)
+        with torch.cuda.device(self._device):
+            stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+            stream.wait_stream(current)
+            with torch.cuda.stream(stream):
+                work()
+            current.wait_stream(stream)
 
     def record(self, work: Callable[[], None]) -> Recording:
         """Record the work without doing it; threads that load data may use the GPU meanwhile, hence the mode."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            work()
+        with torch.cuda.device(self._device):
+            current = torch.cuda.current_stream()
+            try:
+                with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                    work()
+            finally:
+                torch.cuda.set_stream(current)  # a recording that fails leaves its own
         return graph
