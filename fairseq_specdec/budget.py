@@ -14,6 +14,7 @@ PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whe
 PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
 WIDTH_WEIGHT = 0.05  # of a round in the average of widths
 PROBE = 4  # draft tokens of such a round
+MEASURED = 8  # passes of each width that are timed at first
 
 
 class BlockBudget:
@@ -61,7 +62,8 @@ class BlockBudget:
             rows: of the batch.
         """
         wide = min(self.block_size, 8) + 1
-        narrow_seconds, wide_seconds = (min(_seconds(run, n) for _ in range(3)) for n in (1, wide))
+        pairs = [(_seconds(run, 1), _seconds(run, wide)) for _ in range(MEASURED)]  # in turn: a slow phase meets both
+        narrow_seconds, wide_seconds = map(min, zip(*pairs, strict=True))
         self._per_position = max(wide_seconds - narrow_seconds, 1e-9) / (rows * (wide - 1))
         self._fixed = max(narrow_seconds - rows * self._per_position, 0.0)
 
