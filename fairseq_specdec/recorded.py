@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -152,7 +153,7 @@ class _Session:
         self._draft = DraftBlock(like.new_zeros(rows, block), like.new_zeros(rows))
         self._rounds: dict[tuple[int, Reach], _Round] = {}
         self.state: _State
-        self._last: _Round
+        self._kept: Tensor  # [B] int64, tokens that the round recorded last gives each row
         recorder.warm_up(self._try_all)
         self._start_again = self._record(self._start)
 
@@ -200,8 +201,7 @@ class _Session:
             self._draft.lengths.copy_(draft.lengths)
         key = (extent, state.reach_now)
         if key not in self._rounds:
-            recording = self._record(self._round)
-            self._rounds[key] = self._last._replace(recording=recording)
+            self._rounds[key] = _Round(self._record(self._round), state.status, self._kept)
         done = self._rounds[key]
         done.recording.replay()
         if self._outside is not None:
@@ -213,7 +213,7 @@ class _Session:
         for output, now in zip(outputs, (self.state.tokens, self.state.scores, self.state.lengths), strict=True):
             output.index_copy_(0, place, now)
 
-    def _record(self, work: object) -> Recording:
+    def _record(self, work: Callable[[], None]) -> Recording:
         try:
             return self._recorder.record(work)
         except RuntimeError as error:
@@ -239,7 +239,7 @@ class _Session:
         kept = self._decoder.judge(self.state, draft)
         if self._outside is None:
             drafter.advance(kept)
-        self._last = _Round(None, self.state.status, kept)
+        self._kept = kept
 
     def _tensors(self) -> list[Tensor]:
         own = [self._limits.last_steps, *self.state.tensors(), *self._decoder.verifier.tensors()]

@@ -9,19 +9,15 @@ from fairseq import checkpoint_utils, utils
 
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.file import FileDrafter
-from fairseq_specdec.drafters.input import InputDrafter
-from fairseq_specdec.drafters.nat import NatDrafter
-from fairseq_specdec.drafters.ngram import NgramDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.stats import SpecStats
-from tests import tiny
+from tests.kinds import KINDS, drafter_for
 
 pytestmark = pytest.mark.gpu
-KINDS = ["none", "nat", "input", "ngram", "file"]
 
 
 @pytest.fixture(scope="module")
@@ -41,21 +37,6 @@ def batches(task, size):
 def generator_for(model, task, drafter, spec_stats="unused.json", **config):
     stats = SpecStats(SpecConfig(certify=True, spec_stats=spec_stats, **config), drafter.block_size)
     return SpecGenerator([model], task.target_dictionary, drafter, GenerationOptions(), stats)
-
-
-def drafter_for(data_bin, kind):
-    n_types = len(tiny.read_dictionaries(data_bin)[0])
-    symbols = torch.arange(n_types).roll(-4)  # a table of symbols has to move as well
-    if kind == "none":
-        return NoDrafter()
-    if kind == "input":
-        return InputDrafter(symbols, 5)
-    if kind == "ngram":
-        return NgramDrafter(5, 2, symbols, corpus=[torch.tensor([4, 5, 6, 2]), torch.tensor([2])])
-    if kind == "file":
-        return FileDrafter([torch.arange(4, 4 + i % 9) for i in range(tiny.SPLITS["test"])], "guesses.txt", 5)
-    model, _ = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter")
-    return NatDrafter(model, 5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,18 +4,14 @@ import pytest
 import torch
 
 from fairseq_specdec import device
-from fairseq_specdec.drafters.file import FileDrafter
-from fairseq_specdec.drafters.input import InputDrafter
-from fairseq_specdec.drafters.nat import NatDrafter
-from fairseq_specdec.drafters.ngram import NgramDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine import native
 from fairseq_specdec.recorded import RecordedDecoder, step_up
 from tests import oracle, tiny
+from tests.kinds import KINDS, drafter_for
 from tests.oracle import assert_same, batches, ours
 from tests.tape import HostReadError, NoHostReads, TapeRecorder
 
-KINDS = ["none", "nat", "nat, causal", "nat, one layer", "input", "ngram", "file"]
 EOS = 2
 
 
@@ -31,21 +27,6 @@ def like_a_gpu(monkeypatch):
 @pytest.fixture(scope="module")
 def setting(data_bin, verifier):
     return oracle.load(verifier, data_bin)
-
-
-def drafter_for(data_bin, kind):
-    symbols = torch.arange(len(tiny.read_dictionaries(data_bin)[0])).roll(-4)
-    if kind == "none":
-        return NoDrafter()
-    if kind == "input":
-        return InputDrafter(symbols, 5)
-    if kind == "ngram":
-        return NgramDrafter(5, EOS, symbols, corpus=[torch.tensor([4, 5, 6, EOS]), torch.tensor([EOS])])
-    if kind == "file":
-        return FileDrafter([torch.arange(4, 4 + i % 9) for i in range(tiny.SPLITS["test"])], "guesses.txt", 5)
-    options = {"nat, causal": {"causal_prefix": True}, "nat, one layer": {"decoder_layers": 1}}.get(kind, {})
-    model, _ = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter", **options)
-    return NatDrafter(model, 5)
 
 
 def recorded(setting, drafter, **options):

@@ -18,7 +18,7 @@ from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.rules import Limits
 from tests import oracle
-from tests.test_recorded import KINDS, drafter_for
+from tests.kinds import KINDS, drafter_for
 
 PAD, EOS, UNK = 1, 2, 3
 META = torch.device("meta")

@@ -56,13 +56,12 @@ class GuidedDrafter(Drafter):
 
     def propose(self, state: DecodeState) -> DraftBlock:
         """Copy up to K tokens from the place that the output has got to. O(B * G); no host read."""
+        is_next, self._is_next = self._is_next, True
         if self._rule is _edit_aware_place and native_round.can_run(self._guide):
-            rows, is_next, self._is_next = (state.tokens, state.lengths), self._is_next, True
-            guide = (self._guide, self._lengths)
+            guide, rows = (self._guide, self._lengths), (state.tokens, state.lengths)
             return DraftBlock(*native_round.copy_guide(guide, self._place, rows, self.block_size, is_next))
-        if not self._is_next:
+        if not is_next:
             self._place.copy_(self._rule(self._guide, self._lengths, self._place, state))
-        self._is_next = True
         columns = self._place[:, None] + torch.arange(self.block_size, device=self._place.device)  # [B, K]
         tokens = self._guide.gather(1, columns.clamp(max=self._guide.size(1) - 1)).clamp(min=0)
         return DraftBlock(tokens, (self._lengths - self._place).clamp(0, self.block_size))

@@ -10,7 +10,7 @@ from torch import Tensor
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.linear import Norm
 from fairseq_specdec.engine.native import CLinear, NativeLinear, address, library
-from fairseq_specdec.engine.native_layer import CNorm, native_layers
+from fairseq_specdec.engine.native_layer import CNorm, NativeLayer, native_layers
 from fairseq_specdec.engine.weights import DecoderWeights
 
 
@@ -41,12 +41,11 @@ class NativeDecoder:
 
     Args:
         weights: a decoder's for which `native_decoder` does not return None.
+        layers: its layers as the library runs them.
     """
 
-    def __init__(self, weights: DecoderWeights) -> None:
-        self._weights = weights  # keeps the memory that the struct points to
-        self._layers = native_layers(weights.layers)
-        assert self._layers is not None
+    def __init__(self, weights: DecoderWeights, layers: list[NativeLayer]) -> None:
+        self._weights, self._layers = weights, layers  # keep the memory that the struct points to
         self._table, positions = weights.embedding.contiguous(), weights.positions
         self._positions = None if positions is None else positions.contiguous()
         self._pointers = (ctypes.c_void_p * len(self._layers))(*(layer.address for layer in self._layers))
@@ -107,8 +106,8 @@ class NativeDecoder:
 def native_decoder(weights: DecoderWeights) -> NativeDecoder | None:
     """Return the decoder as the library runs it, None where it cannot."""
     usual = weights.project_in is None and weights.project_out is None and isinstance(weights.output, NativeLinear)
-    usual = usual and weights.embedding.dtype == torch.float32
-    return NativeDecoder(weights) if usual and native_layers(weights.layers) else None
+    layers = native_layers(weights.layers) if usual and weights.embedding.dtype == torch.float32 else None
+    return None if layers is None else NativeDecoder(weights, layers)
 
 
 def _norm(norm: Norm | None) -> CNorm:

@@ -1,0 +1,34 @@
+"""Every kind of drafter, made for the tiny data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fairseq_specdec.drafters.base import Drafter
+from fairseq_specdec.drafters.file import FileDrafter
+from fairseq_specdec.drafters.input import InputDrafter
+from fairseq_specdec.drafters.nat import NatDrafter
+from fairseq_specdec.drafters.ngram import NgramDrafter
+from fairseq_specdec.drafters.none import NoDrafter
+from tests import tiny
+from tests.oracle import EOS
+
+KINDS = ["none", "nat", "nat, causal", "nat, one layer", "input", "ngram", "file"]
+
+
+def drafter_for(data_bin: Path, kind: str) -> Drafter:
+    """Return a drafter of a kind."""
+    symbols = torch.arange(len(tiny.read_dictionaries(data_bin)[0])).roll(-4)  # a table of symbols has to move as well
+    if kind == "none":
+        return NoDrafter()
+    if kind == "input":
+        return InputDrafter(symbols, 5)
+    if kind == "ngram":
+        return NgramDrafter(5, EOS, symbols, corpus=[torch.tensor([4, 5, 6, EOS]), torch.tensor([EOS])])
+    if kind == "file":
+        return FileDrafter([torch.arange(4, 4 + i % 9) for i in range(tiny.SPLITS["test"])], "guesses.txt", 5)
+    options = {"nat, causal": {"causal_prefix": True}, "nat, one layer": {"decoder_layers": 1}}.get(kind, {})
+    model, _ = tiny.build_model(data_bin, arch="spec_drafter_tiny", task="spec_drafter", **options)
+    return NatDrafter(model, 5)
