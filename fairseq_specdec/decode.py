@@ -10,11 +10,12 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.acceptance import AcceptRule
-from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.rules import Limits, constrain
+from fairseq_specdec.state import Decoded, DecodeState
 
 
 class SpecDecoder:

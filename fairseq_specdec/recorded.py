@@ -15,12 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source, Tally
+from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.decode import SpecDecoder
 from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.graphs import Recorder, Recording
 from fairseq_specdec.rules import ANYWHERE, Limits, Reach
+from fairseq_specdec.state import Decoded, DecodeState, Tally
 
 logger = logging.getLogger(__name__)
 

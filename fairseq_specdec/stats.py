@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from fairseq_specdec.blocks import Tally
 from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.state import Tally
 
 SECTIONS = ("encode", "draft", "verify", "other", "total")
 

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "fairseq_specdec"
 PACKAGE = ROOT.name
-BASE = {"config", "registry", "device", "rules", "blocks"}
+BASE = {"config", "registry", "device", "rules", "blocks", "state"}
 DECODING = {"acceptance", "engine", "drafters", "decode", "recorded", "options", "stats", "certificate"}
 DECODING |= {"generator"}
 
@@ -20,8 +20,9 @@ ALLOWED = {
     "device": set(),
     "rules": {"device"},
     "compat": set(),
+    "blocks": set(),
     # what compiled code does in their place, which needs nothing of theirs
-    "blocks": {"device", "rules", "engine.native_round"},
+    "state": {"device", "rules", "blocks", "engine.native_round"},
     "acceptance": {"config", "rules", "blocks", "engine.native_round"},
     "engine": {"config", "device", "rules", "blocks"},
     "drafters": BASE | {"engine", "evaluation.text"},
@@ -29,7 +30,7 @@ ALLOWED = {
     "decode": BASE | {"acceptance", "budget", "engine", "drafters.base"},
     "recorded": BASE | {"decode", "engine", "drafters.base"},
     "options": {"config", "registry"},
-    "stats": {"config", "blocks"},
+    "stats": {"config", "state"},
     "certificate": {"config", "rules"},
     "generator": (BASE | DECODING) - {"generator"},
     "evaluation": {"config"},

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.registry import Registry
+from fairseq_specdec.state import Decoded, DecodeState
 
 FILLER = "madeupword"  # what fairseq calls symbols that only make a dictionary's size a multiple of 8
 

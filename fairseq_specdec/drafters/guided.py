@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DecodeState, DraftBlock
+from fairseq_specdec.blocks import DraftBlock
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
 from fairseq_specdec.engine import native_round
+from fairseq_specdec.state import DecodeState
 
 MAX_SUFFIX = 3  # longest suffix of the output that is looked up in the guide, as published
 DEFAULT_BLOCK_SIZE = 32

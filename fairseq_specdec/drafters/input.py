@@ -7,10 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState, Source
+from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
+from fairseq_specdec.state import DecodeState
 
 N_SPECIAL = 4  # bos, pad, eos and unk, which all dictionaries have
 

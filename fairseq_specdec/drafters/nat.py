@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
 from fairseq_specdec.engine.encoder import FastEncoder
+from fairseq_specdec.state import DecodeState
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import Decoded, DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.drafters.ngram_table import NgramTable
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
+from fairseq_specdec.state import Decoded, DecodeState
 
 DEFAULT_BLOCK_SIZE = 8
 MAX_N = 4  # longest n-gram that is looked up

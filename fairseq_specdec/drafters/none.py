@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
+from fairseq_specdec.state import DecodeState
 
 
 @DRAFTERS.register("none")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DecodeState
+from fairseq_specdec.state import DecodeState
 
 
 def last_tokens(state: DecodeState, n: int, first: int) -> Tensor:

@@ -28,12 +28,13 @@ from torch import Tensor
 
 import fairseq_specdec
 from fairseq_specdec.api import SpecModel
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.cli.info import describe
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.rules import Limits
+from fairseq_specdec.state import DecodeState
 
 RUNS = Path("runs/drafts")
 BLOCK_SIZES = (5, 8)

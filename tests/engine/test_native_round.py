@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from fairseq_specdec.acceptance import accept_exact
-from fairseq_specdec.blocks import DecodeState, DraftBlock, Verdict
+from fairseq_specdec.blocks import DraftBlock, Verdict
 from fairseq_specdec.drafters.guided import GuidedDrafter
 from fairseq_specdec.engine import native, native_round
 from fairseq_specdec.rules import Limits
+from fairseq_specdec.state import DecodeState
 
 PAD, EOS, UNK = 1, 2, 3
 

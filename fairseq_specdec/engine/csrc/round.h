@@ -1,5 +1,5 @@
 // What follows a pass: which draft tokens stand, and what rows become by them. The same as accept_exact of acceptance.py
-// and DecodeState.commit of blocks.py, which say what it means; tests hold them together.
+// and DecodeState.commit of state.py, which say what it means; tests hold them together.
 #pragma once
 
 #include "attention.h"
