@@ -7,10 +7,11 @@
 # It needs what scripts/train/multi30k.sh and scripts/train/gec.sh gec.en make (data/ and checkpoints/), carried to the
 # machine. Stages:
 #   tests      everything marked gpu
-#   multi30k   models/multi30k.en-de: none, nat, ngram, CTranslate2
-#   gec        models/gec.en: none, input, ngram, CTranslate2
-#   base       Transformer-base, 32,000 symbols: none, CTranslate2
+#   multi30k   models/multi30k.en-de: none, nat, ngram
+#   gec        models/gec.en: none, input, ngram
+#   base       Transformer-base, 32,000 symbols: none
 #   exact      float32: share of outputs that are fairseq's, and certificates in each precision
+# CTranslate2 is measured beside them where its package is installed (pip install "fairseq-specdec[bench]").
 # Results are JSON files in --out (results/gpu), and a table of all of them in gpu.md beside them.
 # --cpu runs the same on a CPU, which shows that the script works and nothing else.
 set -euo pipefail
@@ -46,6 +47,10 @@ need() {  # need FILE RECIPE
     [ -e "$1" ] || { echo "bench_gpu.sh: $1 is missing; it is made by $2" >&2; exit 2; }
 }
 
+others=,ctranslate2
+python -c 'import ctranslate2' 2> /dev/null ||
+    { others=; echo "bench_gpu.sh: the package ctranslate2 is not installed: its rows are left out" >&2; }
+
 heading() {  # heading NAME TITLE: a place for the table in gpu.md, if it is not there
     grep -q "<!-- table $1:" "$out/gpu.md" 2> /dev/null ||
         printf '## %s\n\n<!-- table %s: written by a script -->\n<!-- end %s -->\n\n' "$2" "$1" "$1" >> "$out/gpu.md"
@@ -69,20 +74,20 @@ stage_tests() {
 
 stage_multi30k() {
     need "$multi30k/drafter/checkpoint_last.pt" scripts/train/multi30k.sh
-    bench multi30k "Multi30k English-German" fairseq,fairseq-beam5,none,nat,nat:block=5,ngram,none:no-cuda-graphs=true,ctranslate2 \
+    bench multi30k "Multi30k English-German" fairseq,fairseq-beam5,none,nat,nat:block=5,ngram,none:no-cuda-graphs=true$others \
         data/multi30k.en-de/bin "$multi30k/verifier/checkpoint_last.pt" \
         --drafter-path "$multi30k/drafter/checkpoint_last.pt" --remove-bpe sentencepiece
 }
 
 stage_gec() {
     need "$gec/verifier/checkpoint_last.pt" "scripts/train/gec.sh gec.en"
-    bench gec "English correction (JFLEG dev)" fairseq,none,input,ngram,input:no-cuda-graphs=true,ctranslate2 \
+    bench gec "English correction (JFLEG dev)" fairseq,none,input,ngram,input:no-cuda-graphs=true$others \
         data/gec.en/bin "$gec/verifier/checkpoint_last.pt" --gen-subset test --remove-bpe sentencepiece
 }
 
 stage_base() {
     heading base "Transformer-base with random weights"
-    "$here/bench_base.sh" --systems fairseq,none,none:no-cuda-graphs=true,ctranslate2 --limit "$((limit < 32 ? limit : 32))" \
+    "$here/bench_base.sh" --systems fairseq,none,none:no-cuda-graphs=true$others --limit "$((limit < 32 ? limit : 32))" \
         --batch-sizes "$sizes" --out "$out" --data "$out/base" --page "$out/gpu.md" \
         ${precision[@]+"${precision[@]}"} ${device[@]+"${device[@]}"}
 }

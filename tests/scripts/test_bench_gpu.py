@@ -1,5 +1,6 @@
 """The GPU benchmark, tried on a CPU with tiny models in the places of the trained ones."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -45,6 +46,7 @@ def test_translation_correction_and_exactness_are_measured_and_tabled(folder):
         rows = {r["system"]: r for r in json.loads((folder / "results" / f"{name}.json").read_text())["rows"]}
         assert rows["none"]["identical"] == rows[without]["identical"] == 1
         assert f"<!-- table {name}:" in page
+        assert ("ctranslate2" in rows) == bool(importlib.util.find_spec("ctranslate2"))
     assert "| `nat:block=5` | 1 |" in page
     exact = json.loads((folder / "results" / "exact.json").read_text())
     assert exact == {"dtype": "float32", "sentences": tiny.SPLITS["test"], "identical": tiny.SPLITS["test"]}
