@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -84,6 +85,7 @@ class Runs:
         parser.add_argument("--arch", default="transformer")  # fairseq-generate asks for one, too
         # many loaders in one process: their workers end late
         fairseq_generate.main(fairseq_options.parse_args_and_arch(parser, [*argv, "--num-workers", "0"]))
+        gc.collect()  # errors inside omegaconf hold main's frame in a cycle, and so the generator that writes statistics
         counted = self._summary.last
         record.write_text(json.dumps({"asked": asked, "counted": counted}))
         return Run(log, *counted, json.loads(stats.read_text()) if ours else None)
