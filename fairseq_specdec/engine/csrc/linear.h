@@ -33,21 +33,22 @@ constexpr int kMaxRows = kAccumulators < 12 ? kAccumulators : 12;  // of a tile
 
 static inline float gelu(float x) { return 0.5f * x * (1.0f + std::erf(x * 0.70710678f)); }
 
-// kAhead: ask for weights some inputs ahead. It pays for tiles of many rows, which otherwise wait for memory between the
-// multiplications; with few rows a pass is bound by memory, and asking costs.
-constexpr int kAsk = 32, kRowsToAsk = 8;
+constexpr int kAsk = 64;  // inputs ahead of the multiplications
 
+// kAhead: ask for weights, so that they are in the second cache when it is their turn. Behind the end of a panel come
+// those of the next group, whose first inputs nobody else would ask for in time.
 template <typename Number, int kRows, int kPanels, bool kAhead>
 static void tile(const Linear& w, const float* x, int64_t first_panel, float* sums) {
     const Number* panel = static_cast<const Number*>(w.panels) + first_panel * w.inputs * kLanes;
-    const int64_t next = w.inputs * kLanes;
+    const int64_t next = w.inputs * kLanes, last = w.inputs - kAsk;
     Vec acc[kRows][kPanels] = {};
     for (int64_t k = 0; k < w.inputs; ++k) {
+        const int64_t ahead = kAsk * kLanes + (k < last ? 0 : (kPanels - 1) * next);
         Vec b[kPanels];
         for (int p = 0; p < kPanels; ++p) {
             const Number* at = panel + p * next + k * kLanes;
             b[p] = load(at);
-            if (kAhead && kRows >= kRowsToAsk) __builtin_prefetch(at + kAsk * kLanes);
+            if (kAhead) __builtin_prefetch(at + ahead, 0, 2);
         }
         for (int r = 0; r < kRows; ++r)
             for (int p = 0; p < kPanels; ++p) acc[r][p] += x[r * w.inputs + k] * b[p];
