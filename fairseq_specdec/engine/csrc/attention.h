@@ -49,7 +49,11 @@ static void attend(const float* query, const Keys& at, int64_t row, int64_t head
         const float* at_key[kLanes];
         for (int64_t k = 0; k < kLanes; ++k) at_key[k] = keys + (j + std::min(k, left - 1)) * at.stride;
         Vec s = products(query, at_key, head_dim) * scale;
-        for (int64_t k = 0; mask && k < std::min<int64_t>(kLanes, left); ++k) s[k] += mask[j + k];
+        if (mask) {
+            float hidden[kLanes] = {};
+            std::memcpy(hidden, mask + j, std::min<int64_t>(kLanes, left) * sizeof(float));
+            s += load(hidden);
+        }
         if (left < kLanes) s = kFirst < static_cast<int32_t>(left) ? s : lowest;
         store(scores + j, s);
         highest = s > highest ? s : highest;
