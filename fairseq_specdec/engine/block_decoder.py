@@ -14,7 +14,7 @@ from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.linear import LinearMap, convert_all, read_linear
-from fairseq_specdec.engine.native_layer import Keys, native_layers
+from fairseq_specdec.engine.native_layer import Keys, native_layers, run_layers
 from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
 
@@ -159,7 +159,7 @@ class BlockDecoder:
         where, slot = self._plan(x.size(1), longest), i - self._first
         if self._native:
             own, store = self._cache.keys(slot, ahead=x.size(1) if together else 0)
-            return self._native[i](x, own, self._source.keys(i), store)
+            return run_layers([self._native[i]], x, own, self._source.keys(i), store)
         mask, layer = self._cache.open(where, together), self.weights.base.layers[i]
 
         def self_attend(qkv: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ class BlockDecoder:
     def _run_below_native(self, x: Tensor, positions: Tensor, own: Keys) -> Tensor:
         """Do the same by compiled code."""
         for i, layer in enumerate(self._native[:-1]):
-            x = layer(x, own, self._source.keys(i)).add_(positions)
+            x = run_layers([layer], x, own, self._source.keys(i)).add_(positions)
         return x
 
     def _embed(self, tokens: Tensor, where: Tensor, n: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fairseq_specdec import device
 from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
-from fairseq_specdec.engine.native_layer import NativeLayer, encode, native_layers
+from fairseq_specdec.engine.native_layer import Keys, NativeLayer, native_layers, run_layers
 from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
 
 
@@ -61,7 +61,10 @@ def _run(w: EncoderWeights, tokens: Tensor, native: list[NativeLayer] | None) ->
         x = x.masked_fill(padding[..., None], 0.0)
         mask = torch.zeros(padding.shape, dtype=x.dtype, device=x.device)
         mask = mask.masked_fill_(padding, -math.inf)[:, None, None]
-    x = encode(native, x.clone(), mask) if native else _run_layers(x, w.layers, mask)
+    if native:
+        x = run_layers(native, x.clone(), Keys(x.size(1), mask=mask))
+    else:
+        x = _run_layers(x, w.layers, mask)
     return EncoderOutput(w.final_norm(x) if w.final_norm else x, padding, embedding, positions)
 
 

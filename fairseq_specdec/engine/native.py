@@ -22,7 +22,7 @@ from fairseq_specdec.engine.linear import Linear
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 5  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 6  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -77,14 +77,12 @@ def load(name: str) -> ctypes.CDLL | None:
         lib.instruction_set = name
         lib.specdec_scratch.argtypes, lib.specdec_scratch.restype = [pointer, integer], integer
         lib.specdec_linear.argtypes, lib.specdec_linear.restype = [pointer, pointer, integer, pointer, integer], None
-        lib.specdec_layer.argtypes = [pointer, pointer, integer, integer, *[pointer] * 4, integer]
-        lib.specdec_layer.restype = None
+        lib.specdec_layers.argtypes = [pointer, integer, pointer, integer, integer, *[pointer] * 4, integer]
+        lib.specdec_layers.restype = None
         arguments = [pointer, pointer, integer, integer, *[pointer] * 4, integer, *[pointer] * 3]
         lib.specdec_decode.argtypes = [*arguments, ctypes.c_double, integer]
         lib.specdec_decode.restype = integer
         lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer], None
-        lib.specdec_encode.argtypes = [pointer, integer, pointer, integer, integer, pointer, pointer, integer]
-        lib.specdec_encode.restype = None
         lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
         lib.specdec_trim.restype = integer
         lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None

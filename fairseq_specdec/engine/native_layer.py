@@ -1,4 +1,4 @@
-"""Encoder and decoder layers on a CPU by compiled code: one call a layer, where torch takes about twenty.
+"""Encoder and decoder layers on a CPU by compiled code: one call where torch takes about twenty a layer.
 
 At a handful of positions most of a pass is the cost of calling operations; here one team of threads goes through all
 of a layer.
@@ -118,59 +118,37 @@ class NativeLayer:
             and getattr(weights.activation, "__name__", "") in _EPILOGUES
         )
 
-    def __call__(self, x: Tensor, own: Keys, source: Keys | None = None, store: Tensor | None = None) -> Tensor:
-        """Apply the layer.
 
-        Args:
-            x: [B, N, C] float32, contiguous; changed in place.
-            own: what self-attention looks at.
-            source: what cross-attention looks at, in a decoder layer.
-            store: [B * T, 2C], where the keys and values of the pass are to be written behind each row's length.
-
-        Returns:
-            x.
-        """
-        assert x.is_contiguous() and x.dtype == torch.float32
-        lib, (n_rows, width, _) = library(), x.shape
-        scratch = x.new_empty(lib.specdec_scratch(self.address, n_rows * width))
-        cache = CCache(address(store), 0 if store is None else store.size(0) // n_rows)
-        lib.specdec_layer(
-            self.address,
-            x.data_ptr(),
-            n_rows,
-            width,
-            scratch.data_ptr(),
-            ctypes.byref(cache),
-            ctypes.byref(own.struct),
-            None if source is None else ctypes.byref(source.struct),
-            torch.get_num_threads(),
-        )
-        return x
-
-
-def encode(layers: Sequence[NativeLayer], x: Tensor, mask: Tensor | None) -> Tensor:
-    """Go through an encoder's layers.
+def run_layers(
+    layers: Sequence[NativeLayer], x: Tensor, own: Keys, source: Keys | None = None, store: Tensor | None = None
+) -> Tensor:
+    """Go through layers, all of which look at the same: an encoder's, or one of a decoder.
 
     Args:
         layers: not none.
-        x: [B, S, C] float32, contiguous; changed in place.
-        mask: [B, 1, 1, S], 0 or -inf, or None.
+        x: [B, N, C] float32, contiguous; changed in place.
+        own: what self-attention looks at.
+        source: what cross-attention looks at, in a decoder layer.
+        store: [B * T, 2C], where the keys and values of the pass are to be written behind each row's length.
 
     Returns:
         x.
     """
     assert x.is_contiguous() and x.dtype == torch.float32
-    lib, (n_rows, width, _), own = library(), x.shape, Keys(x.size(1), mask=mask)
+    lib, (n_rows, width, _) = library(), x.shape
     pointers = (ctypes.c_void_p * len(layers))(*(layer.address for layer in layers))
     scratch = x.new_empty(lib.specdec_scratch(pointers[0], n_rows * width))
-    lib.specdec_encode(
+    cache = CCache(address(store), 0 if store is None else store.size(0) // n_rows)
+    lib.specdec_layers(
         pointers,
         len(layers),
         x.data_ptr(),
         n_rows,
         width,
         scratch.data_ptr(),
+        ctypes.byref(cache),
         ctypes.byref(own.struct),
+        None if source is None else ctypes.byref(source.struct),
         torch.get_num_threads(),
     )
     return x

@@ -6,27 +6,20 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; native.py has the same number.
-int64_t specdec_interface() { return 5; }
+int64_t specdec_interface() { return 6; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* w, int64_t positions) {
     return positions * (2 * w->channels + std::max(3 * w->channels, w->fc1.outputs));
 }
 
-// x [rows, width, C] becomes the layer's output. source: null in an encoder layer. The team may come out smaller than
-// asked for: work is shared among the threads that there are.
-void specdec_layer(const Layer* w, float* x, int64_t rows, int64_t width, float* scratch, const Cache* cache,
-                   const Keys* self, const Keys* source, int64_t threads) {
-    Pass pass(*w, x, rows, width, scratch);
+// Layers, one after the other; x [rows, width, C] becomes the output of the last. All of them look at the same self and
+// source (null in an encoder) and write to the same cache, so those of a decoder come one by one. The team may come out
+// smaller than asked for: work is shared among the threads that there are.
+void specdec_layers(const Layer* const* layers, int64_t n_layers, float* x, int64_t rows, int64_t width, float* scratch,
+                    const Cache* cache, const Keys* self, const Keys* source, int64_t threads) {
 #pragma omp parallel num_threads(threads)
-    pass.run(*cache, *self, source);
-}
-
-// An encoder's layers, one after the other; x [rows, width, C] becomes their output.
-void specdec_encode(const Layer* const* layers, int64_t n_layers, float* x, int64_t rows, int64_t width,
-                    float* scratch, const Keys* self, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-    for (int64_t i = 0; i < n_layers; ++i) Pass(*layers[i], x, rows, width, scratch).run(Cache{}, *self, nullptr);
+    for (int64_t i = 0; i < n_layers; ++i) Pass(*layers[i], x, rows, width, scratch).run(*cache, *self, source);
 }
 
 // tokens [rows, width] -> log-probabilities out [rows, width, outputs], in the order of the positions. self, cache and
@@ -65,16 +58,9 @@ void specdec_accept_exact(const Round* round) { accept_exact(*round); }
 // is_placed: the places say already where to go on.
 void specdec_copy_guide(const Guide* guide, int64_t is_placed) { copy_guide(*guide, is_placed); }
 
-// Cuts drafts to what rows have room for; returns the longest that is left.
 int64_t specdec_trim(int64_t rows, const int64_t* drafted, const int64_t* lengths, const uint8_t* finished,
                      int64_t max_len, int64_t limit, int64_t* trimmed) {
-    int64_t longest = 0;
-    for (int64_t row = 0; row < rows; ++row) {
-        const int64_t room = std::min(drafted[row], max_len + 1 - lengths[row]);
-        trimmed[row] = finished[row] ? 0 : std::clamp<int64_t>(room, 0, limit);
-        longest = std::max(longest, trimmed[row]);
-    }
-    return longest;
+    return trim(rows, drafted, lengths, finished, max_len, limit, trimmed);
 }
 
 void specdec_commit(const Round* round, const State* state, int64_t* status) { commit(*round, *state, status); }

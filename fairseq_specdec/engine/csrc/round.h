@@ -1,8 +1,21 @@
-// What follows a pass: which draft tokens stand, and what rows become by them. The same as accept_exact of acceptance.py
-// and DecodeState.commit of state.py, which say what it means; tests hold them together.
+// What surrounds a pass: drafts are cut to what fits, which tokens stand, and what rows become by them. The same as
+// accept_exact of acceptance.py and DecodeState.trim and commit of state.py, which say what it means; tests hold them
+// together.
 #pragma once
 
 #include "attention.h"
+
+// Cuts drafts to what rows have room for; returns the longest that is left.
+static int64_t trim(int64_t rows, const int64_t* drafted, const int64_t* lengths, const uint8_t* finished,
+                    int64_t max_len, int64_t limit, int64_t* trimmed) {
+    int64_t longest = 0;
+    for (int64_t row = 0; row < rows; ++row) {
+        const int64_t room = std::min(drafted[row], max_len + 1 - lengths[row]);
+        trimmed[row] = finished[row] ? 0 : std::clamp<int64_t>(room, 0, limit);
+        longest = std::max(longest, trimmed[row]);
+    }
+    return longest;
+}
 
 // The first of the highest scores, none of which is NaN.
 static int64_t best_of(const float* scores, int64_t n) {
