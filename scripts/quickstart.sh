@@ -176,5 +176,5 @@ step "correct: this package, the input as the draft" "$c/input.log" \
     correct "${spec[@]}" --spec-stats "$c/input.json" --drafter input
 title=report log=""
 printf '[%2d/%d] report: %s, %s\n' "$steps" "$steps" "$out/report.json" "$out/correction.json" >&2
-python "$here/report.py" --logs "$d" --metric bleu --title translation --out "$out/report.json"
-python "$here/report.py" --logs "$c" --metric gleu --title "error correction" --out "$out/correction.json"
+python "$here/report.py" --table translation bleu "$d" "$out/report.json" \
+    --table "error correction" gleu "$c" "$out/correction.json"

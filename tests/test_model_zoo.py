@@ -14,21 +14,43 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "models").glob("*/*.yaml"))
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_a_config_trains_through_fairseq_hydra_train(config, joined_data_bin, tmp_path):
-    (tmp_path / "fairseq_specdec").symlink_to(ROOT / "fairseq_specdec")
-    choices = [f"task.data={joined_data_bin}", f"task.source_lang={tiny.SOURCE}", f"task.target_lang={tiny.TARGET}"]
-    choices += ["common.cpu=true", "optimization.max_update=1", "checkpoint.save_dir=saved", "dataset.max_tokens=200"]
-    choices += ["dataset.disable_validation=true"]
-    for started_from in ("task.init_from_verifier", "checkpoint.finetune_from_model"):
-        if started_from.split(".")[1] in config.read_text("utf-8"):
-            choices += [f"{started_from}=null"]
-    command = "from fairseq_cli.hydra_train import cli_main; cli_main()"
-    argv = [sys.executable, "-c", command, "--config-dir", config.parent, "--config-name", config.stem, *choices]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+TRAIN_ALL = """
+import sys
+from fairseq_cli.hydra_train import cli_main
+from hydra.core.global_hydra import GlobalHydra
+
+for argv in map(str.split, open("commands.txt")):
+    GlobalHydra.instance().clear()
+    sys.argv[1:] = argv
+    cli_main()
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(joined_data_bin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where fairseq-hydra-train has trained by every config, in one process: to start one takes seconds."""
+    folder = tmp_path_factory.mktemp("zoo")
+    (folder / "fairseq_specdec").symlink_to(ROOT / "fairseq_specdec")
+    commands = []
+    for config in CONFIGS:
+        options = [f"task.data={joined_data_bin}", f"task.source_lang={tiny.SOURCE}", f"task.target_lang={tiny.TARGET}"]
+        options += ["common.cpu=true", "optimization.max_update=1", "dataset.max_tokens=200"]
+        save_dir = folder / config.parent.name / config.stem
+        options += ["dataset.disable_validation=true", f"checkpoint.save_dir={save_dir}"]
+        for started_from in ("task.init_from_verifier", "checkpoint.finetune_from_model"):
+            if started_from.split(".")[1] in config.read_text("utf-8"):
+                options += [f"{started_from}=null"]
+        commands.append(" ".join(["--config-dir", str(config.parent), "--config-name", config.stem, *options]))
+    (folder / "commands.txt").write_text("\n".join(commands))
+    argv, environment = [sys.executable, "-c", TRAIN_ALL], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    saved = load_checkpoint(str(tmp_path / "saved" / "checkpoint_last.pt"))
+    return folder
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_config_trains_through_fairseq_hydra_train(config: Path, trained: Path) -> None:
+    saved = load_checkpoint(str(trained / config.parent.name / config.stem / "checkpoint_last.pt"))
     assert saved["model"]["encoder.embed_tokens.weight"].size(1) == 256
 
 

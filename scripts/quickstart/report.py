@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compare the decoded test sets of the quickstart in one table.
+"""Compare the decoded test sets of the quickstart, a table each.
 
-    report.py --logs DIR --metric bleu|gleu --title TITLE --out report.json
+    report.py --table TITLE bleu|gleu LOGS OUT.json [--table ...]
 
-DIR holds one fairseq-generate log for each system, NAME.log, and for the systems of this package the statistics
-NAME.json that --spec-stats wrote. Systems that are not there are left out, except fairseq-greedy: it is the measure.
+LOGS is a folder that holds one fairseq-generate log for each system, NAME.log, and for the systems of this package
+the statistics NAME.json that --spec-stats wrote. Systems that are not there are left out, except fairseq-greedy: it is
+the measure.
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ def read_run(folder: Path, name: str) -> Run:
         OptionError: the log is cut short or does not say how long generation took.
     """
     path = folder / f"{name}.log"
-    sentences = read_generate_log([path], "--logs").sentences
+    sentences = read_generate_log([path], "--table").sentences
     found = _SECONDS.search(path.read_text("utf-8"))
     if found is None:
-        raise OptionError([f"--logs must hold whole logs, got {path} without its 'Translated ...' line: decode again."])
+        raise OptionError([f"--table needs whole logs, got {path} without its 'Translated ...' line: decode again."])
     stats = folder / f"{name}.json"
     if stats.exists():
         length = json.loads(stats.read_text("utf-8"))["acceptance_length"]
@@ -128,29 +129,35 @@ def table(rows: list[Row]) -> str:
     return "\n".join([*lines, NOTE] if any(row.system == "nat-beta3-tau1" for row in rows) else lines)
 
 
-def main() -> None:
-    """Parse the command line, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--logs", required=True, type=Path)
-    parser.add_argument("--metric", choices=["bleu", "gleu"], default="bleu")
-    parser.add_argument("--title", default="translation")
-    parser.add_argument("--out", required=True, type=Path)
-    args = parser.parse_args()
-    try:
-        names = [name for name in SYSTEMS if name == BASELINE or (args.logs / f"{name}.log").exists()]
-        runs = {name: read_run(args.logs, name) for name in names}
-    except OptionError as error:
-        sys.exit("\n".join(f"report.py: error: {reason}" for reason in error.reasons))
-    rows = compare(runs, args.metric)
-    sentences = len(runs[BASELINE].sentences)
-    report = {"sentences": sentences, "cpus": os.cpu_count(), "rows": [asdict(row) for row in rows]}
-    part = args.out.with_name(args.out.name + ".part")
-    part.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    part.rename(args.out)
-    print(
-        f"\n{args.title}: {sentences} test sentences, one at a time, {os.cpu_count()} CPU threads; seconds of ", end=""
-    )
+def report(title: str, metric: str, logs: Path, out: Path) -> None:
+    """Print the table of a folder's runs and write it as JSON.
+
+    Raises:
+        OptionError: a log or its statistics are missing or hold no sentences.
+    """
+    names = [name for name in SYSTEMS if name == BASELINE or (logs / f"{name}.log").exists()]
+    runs = {name: read_run(logs, name) for name in names}
+    rows, sentences = compare(runs, metric), len(runs[BASELINE].sentences)
+    part = out.with_name(out.name + ".part")
+    found = {"sentences": sentences, "cpus": os.cpu_count(), "rows": [asdict(row) for row in rows]}
+    part.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    part.rename(out)
+    print(f"\n{title}: {sentences} test sentences, one at a time, {os.cpu_count()} CPU threads; seconds of ", end="")
     print(f"generation alone\n\n{table(rows)}")
+
+
+def main() -> None:
+    """Parse the command line, print the tables, write the JSON files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ("TITLE", "METRIC", "LOGS", "OUT")
+    parser.add_argument("--table", nargs=4, action="append", required=True, metavar=names, help="METRIC: bleu or gleu")
+    for title, metric, logs, out in parser.parse_args().table:
+        if metric not in METRICS:
+            parser.error(f"--table needs one of the metrics {', '.join(METRICS)}, got {metric}")
+        try:
+            report(title, metric, Path(logs), Path(out))
+        except OptionError as error:
+            sys.exit("\n".join(f"report.py: error: {reason}" for reason in error.reasons))
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class Runs:
         parser.add_argument("--arch", default="transformer")  # fairseq-generate asks for one, too
         # many loaders in one process: their workers end late
         fairseq_generate.main(fairseq_options.parse_args_and_arch(parser, [*argv, "--num-workers", "0"]))
-        gc.collect()  # errors inside omegaconf hold main's frame in a cycle, and so the generator that writes statistics
+        gc.collect()  # a cycle through errors of omegaconf may hold the generator, which writes statistics at its end
         counted = self._summary.last
         record.write_text(json.dumps({"asked": asked, "counted": counted}))
         return Run(log, *counted, json.loads(stats.read_text()) if ours else None)
