@@ -96,6 +96,8 @@ class BlockBudget:
             seconds = self._fixed + self._per_position * rows * positions + (drafting if k else 0.0)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
+            elif self._width >= self.block_size and reached < most * self._per_position * rows:
+                break  # a further token is no more likely than this one, and costs more than it brings
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached

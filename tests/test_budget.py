@@ -186,3 +186,23 @@ def test_what_a_pass_costs_is_measured_from_two_widths(monkeypatch, rows):
     for fixed, each in itertools.product((0.5, 2.0), (0.01, 0.1)):
         budget = measured(monkeypatch, rows, fixed, each)
         assert budget._fixed == pytest.approx(fixed) and budget._per_position == pytest.approx(each)
+
+
+def test_the_search_that_stops_early_finds_what_the_whole_one_does():
+    rng = random.Random(1)
+    for _ in range(300):
+        budget, rows = BlockBudget(rng.choice([1, 5, 32])), rng.choice([1, 4, 32])
+        budget._fixed, budget._per_position = rng.random(), rng.random() * rng.choice([0.01, 0.1, 1.0])
+        budget._next.seconds = rng.choice([0.0, 0.1, 1.0])
+        budget._tried = [1.0] * budget.block_size
+        budget._right = [rng.random() ** rng.choice([0.1, 1.0, 3.0]) for _ in budget._tried]
+        budget._width = rng.choice([1.0, rng.random()]) * budget.block_size
+        tokens = [1.0]
+        for product in itertools.accumulate(budget._right, lambda a, b: a * b):
+            tokens.append(tokens[-1] + product)
+        seconds = [
+            budget._fixed + rows * budget._per_position * (min(k, budget._width) + 1) + budget._next.seconds * (k > 0)
+            for k in range(budget.block_size + 1)
+        ]
+        rates = [n / s for n, s in zip(tokens, seconds, strict=True)]
+        assert rates[budget.limit(rows) if max(rates) > rates[0] else 0] == pytest.approx(max(rates))
