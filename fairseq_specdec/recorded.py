@@ -156,7 +156,8 @@ class _Session:
         self.state: _State
         self._kept: Tensor  # [B] int64, tokens that the round recorded last gives each row
         recorder.warm_up(self._try_all)
-        self._start_again = self._record(self._start)
+        self._start_again = self._record(self._start, keeps=True)
+        self._start_again.replay()  # what is the same in all batches is there also where rows come from another session
 
     @property
     def n_bytes(self) -> int:
@@ -214,9 +215,9 @@ class _Session:
         for output, now in zip(outputs, (self.state.tokens, self.state.scores, self.state.lengths), strict=True):
             output.index_copy_(0, place, now)
 
-    def _record(self, work: Callable[[], None]) -> Recording:
+    def _record(self, work: Callable[[], None], keeps: bool = False) -> Recording:
         try:
-            return self._recorder.record(work)
+            return self._recorder.record(work, keeps)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

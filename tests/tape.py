@@ -1,7 +1,7 @@
 """A CPU in the place of a GPU: work is recorded operation by operation, and run again on the same memory.
 
 What a CUDA graph does is checked so without one: whatever Python decides while recording is frozen, results land where
-they landed first, and looking at a number on the host is an error.
+they landed first, looking at a number on the host is an error, and what was recorded and not yet done holds nothing.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Tape(NoHostReads):
     def __init__(self) -> None:
         super().__init__()
         self._steps: list[Callable[[], None]] = []
+        self._made: list[Tensor] = []
         self._before: list[tuple[Tensor, Tensor]] = []  # what recording changed, and what it was
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -62,6 +63,9 @@ class Tape(NoHostReads):
         returns = [r.alias_info for r in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returns):
             return out  # a view: it looks at memory that other steps fill
+
+        if not written:
+            self._made += [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
 
         def again() -> None:
             new = func(*args, **(kwargs or {}))
@@ -79,10 +83,31 @@ class Tape(NoHostReads):
             tensor.copy_(before)
         self._before = []
 
+    def spoil(self) -> None:
+        """Fill what was made with nonsense, which is what lies in memory before work is done or after others had it."""
+        for tensor in self._made:
+            tensor.fill_(1 if tensor.dtype == torch.bool else -77)
+
     def replay(self) -> None:
         """Do all of it again."""
         for step in self._steps:
             step()
+
+
+class PooledTape(Tape):
+    """One of many that put what they make in the same place."""
+
+    def __init__(self, pool: list[PooledTape]) -> None:
+        super().__init__()
+        self._pool = pool  # the one that ran last
+
+    def replay(self) -> None:
+        """Do all of it again; what the last of the others left is lost."""
+        for other in self._pool:
+            if other is not self:
+                other.spoil()
+        super().replay()
+        self._pool[:] = [self]
 
 
 class TapeRecorder:
@@ -90,17 +115,19 @@ class TapeRecorder:
 
     def __init__(self) -> None:
         self.n_recorded = 0
+        self._pool: list[PooledTape] = []
 
     def warm_up(self, work: Callable[[], None]) -> None:
         """Do the work."""
         with NoHostReads():
             work()
 
-    def record(self, work: Callable[[], None]) -> Tape:
+    def record(self, work: Callable[[], None], keeps: bool = False) -> Tape:
         """Do the work, write it down, and take back what it did."""
         self.n_recorded += 1
-        tape = Tape()
+        tape = Tape() if keeps else PooledTape(self._pool)
         with tape:
             work()
         tape.undo()
+        tape.spoil()
         return tape

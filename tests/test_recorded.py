@@ -103,7 +103,7 @@ def test_where_recording_fails_rounds_are_made_one_by_one(setting, data_bin, cap
     models, task = setting
     fast, recorder = recorded(setting, drafter_for(data_bin, "input"))
 
-    def fail(work):
+    def fail(work, keeps=False):
         raise RuntimeError("operation not permitted when stream is capturing")
 
     recorder.record = fail
@@ -120,11 +120,11 @@ def test_out_of_memory_gives_the_sessions_up_and_goes_on(setting, data_bin, capl
     expected = ours(setting, NoDrafter()).generate(models, sample)
     record, calls = recorder.record, []
 
-    def fail_once(work):
+    def fail_once(work, keeps=False):
         calls.append(work)
         if len(calls) == 2:
             raise RuntimeError("CUDA out of memory")
-        return record(work)
+        return record(work, keeps)
 
     recorder.record = fail_once
     assert_same(expected, fast.generate(models, sample))
@@ -168,3 +168,15 @@ def test_a_tape_repeats_what_was_done_on_the_same_memory():
     x += 1
     tape.replay()
     assert total.item() == 10.0
+
+
+def test_what_a_tape_makes_is_there_once_it_was_done_and_until_the_next_unless_it_is_kept():
+    x, recorder, made = torch.tensor([1, 2]), TapeRecorder(), {}
+    first, second, kept = (
+        recorder.record(lambda name=name: made.update({name: x + 1}), keeps=name == "kept")
+        for name in ("first", "second", "kept")
+    )
+    assert not any(tensor.equal(x + 1) for tensor in made.values())
+    for tape in (kept, first, second):
+        tape.replay()
+    assert [name for name, tensor in made.items() if tensor.equal(x + 1)] == ["second", "kept"]

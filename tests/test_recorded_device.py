@@ -30,7 +30,7 @@ class Once:
     def warm_up(self, work):
         work()
 
-    def record(self, work):
+    def record(self, work, keeps=False):
         work()
         return SimpleNamespace(replay=lambda: None)
 
