@@ -97,25 +97,32 @@ class Tape(NoHostReads):
 class PooledTape(Tape):
     """One of many that put what they make in the same place."""
 
-    def __init__(self, pool: list[PooledTape]) -> None:
+    def __init__(self, recorder: TapeRecorder) -> None:
         super().__init__()
-        self._pool = pool  # the one that ran last
+        self._recorder = recorder
 
     def replay(self) -> None:
         """Do all of it again; what the last of the others left is lost."""
-        for other in self._pool:
-            if other is not self:
-                other.spoil()
+        recorder = self._recorder
+        if recorder.last not in (None, self):
+            recorder.last.spoil()
         super().replay()
-        self._pool[:] = [self]
+        recorder.last = self
+        recorder.n_rounds += 1
 
 
 class TapeRecorder:
-    """Records tapes; counts them."""
+    """Records tapes; counts them.
+
+    Attributes:
+        n_recorded: tapes.
+        n_rounds: how often those were done again that make nothing to keep, as rounds do.
+        last: the one of these that ran last.
+    """
 
     def __init__(self) -> None:
-        self.n_recorded = 0
-        self._pool: list[PooledTape] = []
+        self.n_recorded = self.n_rounds = 0
+        self.last: PooledTape | None = None
 
     def warm_up(self, work: Callable[[], None]) -> None:
         """Do the work."""
@@ -125,7 +132,7 @@ class TapeRecorder:
     def record(self, work: Callable[[], None], keeps: bool = False) -> Tape:
         """Do the work, write it down, and take back what it did."""
         self.n_recorded += 1
-        tape = Tape() if keeps else PooledTape(self._pool)
+        tape = Tape() if keeps else PooledTape(self)
         with tape:
             work()
         tape.undo()

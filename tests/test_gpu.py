@@ -7,13 +7,13 @@ import pytest
 import torch
 from fairseq import checkpoint_utils, utils
 
+from fairseq_specdec.ahead import AheadDecoder
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.file import FileDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.stats import SpecStats
 from tests.kinds import KINDS, drafter_for
 
@@ -52,7 +52,7 @@ def test_float32_output_is_that_of_fairseq(setting, data_bin, kind, size):
     assert ours.stats.certificate["wrong"] == 0
     assert ours.stats.as_dict()["device"] == "cuda"
     assert ours.stats.seconds["verify"] > 0  # statistics look between the parts of a round, so nothing is recorded
-    assert not isinstance(ours._decoder, RecordedDecoder)
+    assert not isinstance(ours._decoder, AheadDecoder)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -105,7 +105,7 @@ def test_a_round_reads_nothing_from_the_device(setting, data_bin, kind, dtype, m
     ours = generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None)
     for sample in batches(task, 8):
         ours.generate([model], sample)
-    assert isinstance(ours._decoder, RecordedDecoder)
+    assert isinstance(ours._decoder, AheadDecoder)
     assert "decoding without CUDA graphs" not in caplog.text
     assert ours.stats.certificate["wrong"] == 0
 
@@ -123,8 +123,8 @@ def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
             for (a,), (b,) in zip(plain.generate([model], sample), fast.generate([model], sample), strict=True):
                 assert a["tokens"].tolist() == b["tokens"].tolist()
                 torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
-    assert isinstance(fast._decoder, RecordedDecoder)
-    assert not isinstance(plain._decoder, RecordedDecoder)
+    assert isinstance(fast._decoder, AheadDecoder)
+    assert not isinstance(plain._decoder, AheadDecoder)
     assert "decoding without CUDA graphs" not in caplog.text
     assert fast.stats.certificate["wrong"] == 0
     if kind != "ngram":

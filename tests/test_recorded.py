@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from fairseq_specdec import device
+from fairseq_specdec.ahead import AheadDecoder
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine import native
-from fairseq_specdec.recorded import RecordedDecoder, step_up
+from fairseq_specdec.recorded import RecordedDecoder
+from fairseq_specdec.sessions import step_up
 from tests import oracle, tiny
 from tests.kinds import KINDS, drafter_for
 from tests.oracle import assert_same, batches, ours
@@ -35,12 +37,16 @@ def recorded(setting, drafter, **options):
     ready = made._ready_decoder
 
     def decoder():
-        if not isinstance(made._decoder, RecordedDecoder):
-            made._decoder = RecordedDecoder(ready(), recorder)
+        if not isinstance(made._decoder, AheadDecoder):
+            made._decoder = made._ahead(RecordedDecoder(ready(), recorder))
         return made._decoder
 
     made._ready_decoder = decoder
     return made, recorder
+
+
+def sessions(made):
+    return made._decoder._decoder._sessions
 
 
 OPTIONS = [{"max_len_a": 0.5, "max_len_b": 1}, {"min_len": 9, "unkpen": -3.0}]
@@ -71,7 +77,7 @@ def test_rows_that_end_make_place(setting, data_bin):
     sample = next(batches(task, 20))
     expected = ours(setting, NoDrafter()).generate(models, sample)
     assert_same(expected, fast.generate(models, sample))
-    rows = {shape.rows for shape in fast._decoder._sessions}
+    rows = {shape.rows for shape in sessions(fast)}
     assert max(rows) == 24
     assert min(rows) <= 6, "the last rows go on in a smaller session"
 
@@ -138,11 +144,11 @@ def test_memory_of_sessions_is_bounded(setting, data_bin, monkeypatch):
     fast, _ = recorded(setting, NoDrafter())
     one = next(batches(task, 1))
     fast.generate(models, one)
-    (session,) = fast._decoder._sessions.values()
+    (session,) = sessions(fast).values()
     monkeypatch.setattr("fairseq_specdec.recorded.MAX_BYTES", 3 * session.n_bytes)
     for sample in batches(task, 2):
         fast.generate(models, sample)
-        assert sum(s.n_bytes for s in fast._decoder._sessions.values()) <= 3 * session.n_bytes
+        assert sum(s.n_bytes for s in sessions(fast).values()) <= 3 * session.n_bytes
 
 
 def test_steps_leave_at_most_a_third_empty():

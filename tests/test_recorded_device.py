@@ -11,7 +11,7 @@ import torch
 
 from fairseq_specdec.acceptance import accept_rule
 from fairseq_specdec.blocks import Source
-from fairseq_specdec.decode import SpecDecoder
+from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
@@ -53,7 +53,8 @@ def test_a_round_stays_on_the_device_in_its_precision_and_reads_nothing(setting,
     limits = Limits(PAD, UNK, EOS, max_len=20, min_len=3, unk_penalty=0.5)
     first = torch.zeros(3, dtype=torch.int64, device=META)
     source = Source(torch.zeros(3, 7, dtype=torch.int64, device=META), first, PAD)
-    session = decoder._session(decoder._shape_for(source, limits), limits, first)
+    batch = Batch(source, {}, limits, first)
+    session = decoder._session(decoder._shape_for(batch), batch)
     session._round()  # one after the first, whose state is another
     assert {tensor.device for tensor in session._tensors()} == {META}
     assert session.state.scores.dtype == torch.float32
