@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fairseq_specdec.decode import Batch, SpecDecoder
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 MAX_ROWS = 128  # larger batches keep a GPU busy between launches, and filling them up would cost more
 MAX_BYTES = 4 << 30  # of all sessions' rows; the one that was not used for longest goes
 MAX_SESSIONS = 64
-FREE_SHARE = 8  # one in so many places has to be free before rows are moved, which costs a part of a round
 
 
 class RecordedDecoder:
@@ -92,34 +92,45 @@ class RecordedDecoder:
         session.begin(under_way[0])
         rows = _Rows(session, under_way)
         while session.state.is_open or rows.n_waiting > 0:
-            self._fill(session, rows, queue)
-            session = self._shrink(session, rows)
+            session = self._shrink(self._fill(session, rows, queue), rows)
             rows.count(session.round(min((batch.limits for batch in under_way), key=_max_len)))
             while rows.first_is_done(session):
                 decoded = rows.give_out(session)
                 self.plain.drafter.finish(decoded)
                 yield decoded
 
-    def _fill(self, session: Session, rows: _Rows, queue: _Queue) -> None:
-        """Give free places to rows that wait, and have the next batch wait where none do."""
-        while session.can_take and (session.shape.rows - session.state.n_open) * FREE_SHARE >= session.shape.rows:
+    def _fill(self, session: Session, rows: _Rows, queue: _Queue) -> Session:
+        """Give free places to rows that wait, and have the next batch wait where none do.
+
+        Returns:
+            the session, or a larger one in which the next batch has room, too.
+        """
+        while session.can_take and session.has_places:
             if rows.n_waiting == 0:
                 following = queue.peek()
-                shape = None if following is None else self._shape_for(following)
-                if shape is None or not session.shape.has_room_for(shape):
-                    return
-                rows.wait(self._session(session.shape._replace(rows=shape.rows, waits=True), following), following)
+                own = None if following is None else self._shape_for(following)
+                shape = None if own is None else session.shape.joined(own, session.state.n_open)
+                if shape is None:
+                    break
+                session = self._move(session, shape, rows)
+                rows.wait(self._session(shape._replace(rows=own.rows, waits=True), following), following)
                 queue.pop()  # not before: what fails on the way must not lose it
             rows.take_places(session)
+        return session
 
     def _shrink(self, session: Session, rows: _Rows) -> Session:
-        """Return a smaller session with all unfinished rows where that is half as large, else this one."""
+        """Return a smaller session with all unfinished rows where it is half as large, else this one."""
         smaller = step_up(session.state.n_open)
-        if smaller > session.shape.rows // 2:
+        pays = smaller <= session.shape.rows // 2
+        return self._move(session, session.shape._replace(rows=smaller), rows) if pays else session
+
+    def _move(self, session: Session, shape: Shape, rows: _Rows) -> Session:
+        """Return the session of a shape, with all unfinished rows."""
+        if shape == session.shape:
             return session
-        small = self._session(session.shape._replace(rows=smaller), rows.batches[0])
-        rows.move(session, small)
-        return small
+        other = self._session(shape, rows.batches[0])
+        rows.move(session, other)
+        return other
 
     def _session(self, shape: Shape, batch: Batch) -> Session:
         """Return the session for a shape, a new one where there is none; forget those that have no room beside it."""
@@ -199,12 +210,14 @@ class _Rows:
             self._here[place] = number
         self.n_waiting -= len(mine)
 
-    def move(self, session: Session, small: Session) -> None:
-        """Go on with the unfinished rows in a smaller session."""
+    def move(self, session: Session, other: Session) -> None:
+        """Go on with the unfinished rows in another session."""
         self._set_aside(session)
         numbers = [self._here[row] for row in session.state.open_rows]
-        self._here = numbers + [-1] * (small.shape.rows - len(numbers))
-        small.take_over(session)
+        self._here = numbers + [-1] * (other.shape.rows - len(numbers))
+        more = other.state.capacity - session.state.capacity
+        self._outputs = [part if part.dim() == 1 else F.pad(part, (0, more)) for part in self._outputs]
+        other.take_over(session)
 
     def count(self, counts: Tensor) -> None:
         """Count a round. counts: [3, B] int64 on the host, see `Session.round`."""

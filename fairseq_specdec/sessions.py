@@ -21,6 +21,8 @@ from fairseq_specdec.engine.graphs import Recorder, Recording
 from fairseq_specdec.rules import ANYWHERE, Limits, Reach
 from fairseq_specdec.state import DecodeState
 
+FREE_SHARE = 8  # of so many places one has to be free before rows are moved
+
 
 def step_up(n: int) -> int:
     """Return the smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24 ... that is at least n."""
@@ -39,9 +41,17 @@ class Shape(NamedTuple):
     max_len: int
     waits: bool = False
 
-    def has_room_for(self, other: Shape) -> bool:
-        """Say whether a batch of the other shape could be filled up to this one."""
-        return other.rows <= self.rows and other.width <= self.width and other.max_len <= self.max_len
+    def joined(self, other: Shape, n_open: int) -> Shape | None:
+        """Return a shape for a batch of another shape and the unfinished rows of this one.
+
+        Returns:
+            this shape where it does; None where the batch would be filled up to more than twice its size.
+        """
+        width, max_len = max(self.width, other.width), max(self.max_len, other.max_len)
+        if (width, max_len) == (self.width, self.max_len) and other.rows <= self.rows:
+            return self
+        rows = max(step_up(n_open + 1), other.rows)
+        return Shape(rows, width, max_len) if rows * width <= 2 * other.rows * other.width else None
 
 
 class CannotRecordError(RuntimeError):
@@ -91,6 +101,11 @@ class Session:
         return sum(tensor.numel() * tensor.element_size() for tensor in self._tensors())
 
     @property
+    def has_places(self) -> bool:
+        """Whether so many rows are free that giving them to others pays, which takes a part of a round."""
+        return (self.shape.rows - self.state.n_open) * FREE_SHARE >= self.shape.rows
+
+    @property
     def can_take(self) -> bool:
         """Whether single rows may come in; a drafter that drafts between the recordings knows whole batches alone."""
         return self._outside is None
@@ -98,37 +113,44 @@ class Session:
     def begin(self, batch: Batch) -> None:
         """Begin a batch of at most as many rows; fillers copy its first one."""
         source = batch.source
-        n_rows, width = source.tokens.shape
+        n_rows = batch.n_rows
         fill = torch.arange(self.shape.rows, device=batch.first.device)
         self._is_filler.copy_(fill >= n_rows)
         fill = fill.where(fill < n_rows, 0)
-        self._tokens.fill_(source.pad)
-        self._tokens[:, :width] = source.tokens[fill]
-        self._lengths.copy_(source.lengths[fill])
-        self._first.copy_(batch.first[fill])
         self._limits.last_steps.fill_(batch.limits.max_len)
-        self._start_again.replay()
+        self._encode(source.tokens, source.lengths, batch.first, fill)
         self.state.learn([1] * self.shape.rows, [row >= n_rows for row in range(self.shape.rows)])
         if self._outside is not None:
             ids = None if source.ids is None else source.ids[fill]
             self._outside.start(Source(self._tokens, self._lengths, source.pad, ids), self.state)
 
+    def _encode(self, tokens: Tensor, lengths: Tensor, first: Tensor, rows: Tensor) -> None:
+        """Begin with some rows of sources. tokens: [B', S'] int64; lengths, first: [B'] int64; rows: [B] int64."""
+        self._tokens.fill_(self._limits.pad)
+        self._tokens[:, : tokens.size(1)] = tokens[rows]
+        self._lengths.copy_(lengths[rows])
+        self._first.copy_(first[rows])
+        self._start_again.replay()
+
     def take(self, other: Session, theirs: list[int], mine: list[int]) -> None:
-        """Go on with some rows of another session, which differs in its number of rows alone, in these rows here."""
+        """Go on with some rows of another session, no wider and no longer than this one, in these rows here."""
         rows, places = (torch.tensor(numbers, device=self._first.device) for numbers in (theirs, mine))
         for here, there in zip(self._tensors(), other._tensors(), strict=True):
-            here.index_copy_(0, places, there.index_select(0, rows))
+            corner = here[(slice(None), *map(slice, there.shape[1:]))]
+            corner.index_copy_(0, places, there.index_select(0, rows))
         self.state.take(other.state, theirs, mine)
 
     def take_over(self, other: Session) -> None:
-        """Go on with the unfinished rows of a larger session, which come first; the others are fillers."""
+        """Go on with the unfinished rows of another session, which come first; the others are fillers."""
         rows, n = other.state.open_rows, self.shape.rows
+        chosen = torch.tensor(rows + rows[:1] * (n - len(rows)), device=self._first.device)
+        if (self.shape.width, self.shape.max_len) != (other.shape.width, other.shape.max_len):
+            self._encode(other._tokens, other._lengths, other._first, chosen)  # for what lies beyond theirs
         self.state.finished.fill_(True)
         self.state.learn([1] * n, [True] * n)
         self.take(other, rows, list(range(len(rows))))
         if self._outside is not None:
-            rows = rows + rows[:1] * (n - len(rows))
-            self._outside.select_rows(torch.tensor(rows, device=self._first.device))
+            self._outside.select_rows(chosen)
 
     def round(self, limits: Limits) -> Tensor:
         """Make a round, and read what it did.
@@ -187,7 +209,8 @@ class Session:
         self._kept = kept
 
     def _tensors(self) -> list[Tensor]:
-        own = [self._limits.last_steps, *self.state.tensors(), *self._decoder.verifier.tensors()]
+        own = [self._tokens, self._lengths, self._first, self._limits.last_steps]
+        own += [*self.state.tensors(), *self._decoder.verifier.tensors()]
         return own if self._outside is not None else own + self._decoder.drafter.tensors()
 
 
