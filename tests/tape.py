@@ -14,6 +14,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fairseq_specdec.ahead import AheadDecoder
+from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.recorded import RecordedDecoder
+
 aten = torch.ops.aten
 # operations that wait for the device: they give the host a number, or a shape that depends on numbers, or copy from it
 HOST_READS = {
@@ -138,3 +142,17 @@ class TapeRecorder:
         tape.undo()
         tape.spoil()
         return tape
+
+
+def record(generator: SpecGenerator) -> TapeRecorder:
+    """Have a generator decode by recorded rounds; return its recorder."""
+    recorder, ready = TapeRecorder(), generator._ready_decoder
+
+    def decoder() -> AheadDecoder:
+        made = ready()
+        if not isinstance(made, AheadDecoder):
+            generator._decoder = made = generator._ahead(RecordedDecoder(made, recorder))
+        return made
+
+    generator._ready_decoder = decoder
+    return recorder

@@ -15,6 +15,7 @@ from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.stats import SpecStats
+from tests import tiny
 from tests.kinds import KINDS, drafter_for
 
 pytestmark = pytest.mark.gpu
@@ -129,3 +130,15 @@ def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
     assert fast.stats.certificate["wrong"] == 0
     if kind != "ngram":
         assert fast.stats.histogram == plain.stats.histogram
+
+
+@pytest.mark.parametrize("drafter", ["none", "input", "ngram"])
+def test_fairseq_generate_writes_the_same_lines_without_graphs(joined_data_bin, joined_verifier, tmp_path, drafter):
+    lines = []
+    for name, extra in (("plain", ["--no-cuda-graphs"]), ("fast", [])):
+        options = ["--task", "translation_specdec", "--beam", "1", "--drafter", drafter, "--batch-size", "6", *extra]
+        log = tiny.fairseq_generate(joined_data_bin, joined_verifier, tmp_path / name, "--no-progress-bar", *options)
+        fields = [line.split("\t") for line in log.read_text("utf-8").splitlines()]
+        lines.append([(label, rest[-1]) for label, *rest in fields if label.startswith(("S-", "T-", "H-", "D-"))])
+    assert lines[0] == lines[1]
+    assert lines[0]

@@ -1,29 +1,22 @@
 """Recorded rounds give what rounds give, for every drafter; on a CPU that is treated as a GPU is (`tests.tape`)."""
 
+import itertools
+
 import pytest
 import torch
 
-from fairseq_specdec import device
-from fairseq_specdec.ahead import AheadDecoder
 from fairseq_specdec.drafters.none import NoDrafter
-from fairseq_specdec.engine import native
 from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.sessions import step_up
 from tests import oracle, tiny
 from tests.kinds import KINDS, drafter_for
 from tests.oracle import assert_same, batches, ours
-from tests.tape import HostReadError, NoHostReads, TapeRecorder
+from tests.tape import HostReadError, NoHostReads, TapeRecorder, record
 
 EOS = 2
 
 
-@pytest.fixture(autouse=True)
-def like_a_gpu(monkeypatch):
-    monkeypatch.setattr(device, "reads_freely", lambda tensor: False)
-    monkeypatch.setenv(native.DISABLE, "1")  # compiled code is not seen by a tape
-    native.library.cache_clear()
-    yield
-    native.library.cache_clear()
+pytestmark = pytest.mark.usefixtures("like_a_gpu")
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +26,8 @@ def setting(data_bin, verifier):
 
 def recorded(setting, drafter, **options):
     """Return a generator by recorded rounds, and its recorder."""
-    made, recorder = ours(setting, drafter, **options), TapeRecorder()
-    ready = made._ready_decoder
-
-    def decoder():
-        if not isinstance(made._decoder, AheadDecoder):
-            made._decoder = made._ahead(RecordedDecoder(ready(), recorder))
-        return made._decoder
-
-    made._ready_decoder = decoder
-    return made, recorder
+    made = ours(setting, drafter, **options)
+    return made, record(made)
 
 
 def sessions(made):
@@ -137,6 +122,109 @@ def test_out_of_memory_gives_the_sessions_up_and_goes_on(setting, data_bin, capl
     assert "out of memory" in caplog.text
     assert_same(expected, fast.generate(models, sample))
     assert len(calls) > 2, "the next batch is recorded again"
+
+
+def sorted_batches(task, *sizes, count=24):
+    """Return the first ``count`` sentences by length, as fairseq sorts them, in batches of these sizes by turns."""
+    data, samples = task.dataset("test"), []
+    rows, turn = data.ordered_indices()[:count].tolist(), itertools.cycle(sizes)
+    while rows:
+        size = next(turn)
+        samples.append(data.collater([data[i] for i in rows[:size]]))
+        rows = rows[size:]
+    return samples
+
+
+def run(setting, drafter, samples, while_decoding=None, **options):
+    """Decode samples each by itself and in one run, and compare.
+
+    Returns:
+        rounds that the batches need alone, and the recorder of the run.
+    """
+    made, recorder = ours(setting, drafter, **options), TapeRecorder()
+    plain = made._ready_decoder()
+    batches = [made._batch(sample) for sample in samples]
+    expected = [plain.decode(batch) for batch in batches]
+    drafter.forget()
+    decoder = RecordedDecoder(plain, recorder)
+    if while_decoding is not None:
+        while_decoding(decoder, recorder)
+    found = list(decoder.decode_all(iter(batches)))
+    for ours_alone, in_run in zip(expected, found, strict=True):
+        assert ours_alone.lengths.tolist() == in_run.lengths.tolist()
+        for row, n in enumerate(in_run.lengths.tolist()):
+            assert ours_alone.tokens[row, :n].tolist() == in_run.tokens[row, :n].tolist()
+            torch.testing.assert_close(ours_alone.scores[row, :n], in_run.scores[row, :n], rtol=0, atol=1e-4)
+        if not drafter.learns:
+            assert ours_alone.tally.counts() == in_run.tally.counts()
+    return sum(len(decoded.tally._rounds) for decoded in expected), recorder
+
+
+@pytest.mark.parametrize(("kind", "sizes"), [("none", (8,)), *((kind, (5, 1, 7, 2)) for kind in KINDS)], ids=str)
+def test_in_a_run_rows_of_the_next_batches_take_free_places(setting, data_bin, kind, sizes):
+    drafter = drafter_for(data_bin, kind)
+    alone, recorder = run(setting, drafter, sorted_batches(setting[1], *sizes), max_len_b=30)
+    if kind == "file":  # its drafts are made between the recordings, for one batch at a time
+        assert recorder.n_rounds == alone
+    else:
+        assert recorder.n_rounds < (0.85 if drafter.learns else 0.7) * alone
+
+
+@pytest.mark.parametrize("options", [{"max_len_a": 0.8, "max_len_b": 1}, {"min_len": 9, "max_len_b": 12}], ids=str)
+@pytest.mark.parametrize("kind", ["none", "nat, causal"])
+def test_each_row_keeps_the_limits_of_its_batch(setting, data_bin, kind, options):
+    alone, recorder = run(setting, drafter_for(data_bin, kind), sorted_batches(setting[1], 6, 3), **options)
+    assert recorder.n_rounds < 0.8 * alone
+
+
+def test_batches_may_get_shorter_and_larger(setting, data_bin):
+    samples = sorted_batches(setting[1], 2, 3, 6)[::-1]
+    alone, recorder = run(setting, drafter_for(data_bin, "input"), samples, max_len_a=1.0, max_len_b=9)
+    assert recorder.n_rounds < alone
+
+
+def test_a_batch_that_cannot_be_recorded_is_decoded_in_its_turn(setting, monkeypatch):
+    monkeypatch.setattr("fairseq_specdec.recorded.MAX_ROWS", 4)
+    alone, recorder = run(setting, NoDrafter(), sorted_batches(setting[1], 4, 4, 8))
+    assert 0 < recorder.n_rounds < alone
+
+
+@pytest.mark.parametrize(
+    ("error", "nth"), [("out of memory", 2), ("out of memory", 9), ("out of memory", 20), ("not permitted", 9)], ids=str
+)
+def test_a_run_that_fails_goes_on_with_what_was_under_way(setting, data_bin, caplog, error, nth):
+    def fail_once(decoder, recorder):
+        really, calls = recorder.record, itertools.count(1)
+
+        def failing(work, keeps=False):
+            if next(calls) == nth:
+                raise RuntimeError(error)
+            return really(work, keeps)
+
+        recorder.record = failing
+
+    run(setting, drafter_for(data_bin, "input"), sorted_batches(setting[1], 4), fail_once)
+    assert caplog.text.count("decoding without CUDA graphs") == 1
+
+
+def test_a_run_in_little_memory_is_the_same_run(setting, monkeypatch):
+    monkeypatch.setattr("fairseq_specdec.recorded.MAX_BYTES", 1)
+    run(setting, NoDrafter(), sorted_batches(setting[1], 6, 3))
+
+
+def test_batches_are_asked_for_when_there_is_room(setting):
+    made = ours(setting, NoDrafter())
+    decoder = RecordedDecoder(made._ready_decoder(), TapeRecorder())
+    asked = []
+
+    def batches():
+        for sample in sorted_batches(setting[1], 1, count=3):
+            asked.append(len(asked))
+            yield made._batch(sample)
+
+    counts = [len(asked) for _ in decoder.decode_all(batches())]
+    assert counts == [1, 2, 3]
+    assert list(decoder.decode_all(iter([]))) == []
 
 
 def test_memory_of_sessions_is_bounded(setting, data_bin, monkeypatch):
