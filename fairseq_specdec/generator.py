@@ -223,7 +223,8 @@ class SpecGenerator:
         device = self.models[0].decoder.embed_tokens.weight.device
 
         def batch_of(sample: dict[str, Any]) -> Batch:
-            return self._batch(utils.apply_to_sample(lambda tensor: tensor.to(device), sample))
+            wanted = {name: sample[name] for name in ("net_input", "id") if name in sample}
+            return self._batch(utils.apply_to_sample(lambda tensor: tensor.to(device), wanted))
 
         return AheadDecoder(decoder, self._upcoming if is_exact else None, batch_of)
 

@@ -61,8 +61,8 @@ class RecordedDecoder:
                 yield from self._decode(shape, under_way, queue)
             except RuntimeError as error:
                 self._give_up(error)
-                for batch in under_way:
-                    yield self.plain.decode(batch)
+            for batch in under_way:  # none, unless the run failed, whose memory is free by now
+                yield self.plain.decode(batch)
 
     def _give_up(self, error: RuntimeError) -> None:
         """Free the memory, and go on without recording where that is what failed."""
@@ -97,6 +97,7 @@ class RecordedDecoder:
             while rows.first_is_done(session):
                 decoded = rows.give_out(session)
                 self.plain.drafter.finish(decoded)
+                under_way.popleft()  # not before: a batch that fails on the way is decoded again
                 yield decoded
 
     def _fill(self, session: Session, rows: _Rows, queue: _Queue) -> Session:
@@ -114,7 +115,7 @@ class RecordedDecoder:
                     break
                 session = self._move(session, shape, rows)
                 rows.wait(self._session(shape._replace(rows=own.rows, waits=True), following), following)
-                queue.pop()  # not before: what fails on the way must not lose it
+                queue.pop()  # likewise
             rows.take_places(session)
         return session
 
@@ -174,7 +175,7 @@ class _Rows:
 
     Args:
         session: holds the rows of the first batch.
-        batches: that batch; the others are added, and what is given out taken away, in place.
+        batches: that batch; the others are added, in place.
 
     Attributes:
         n_waiting: rows that wait for a place.
@@ -196,9 +197,9 @@ class _Rows:
         """Let a session begin a batch, the rows of which wait there."""
         session.begin(batch)
         self._waiting, self.n_waiting = session, batch.n_rows
-        self.batches.append(batch)
         self._end += batch.n_rows
         self._outputs = [torch.cat([part, part.new_zeros(batch.n_rows, *part.shape[1:])]) for part in self._outputs]
+        self.batches.append(batch)
 
     def take_places(self, session: Session) -> None:
         """Give rows that wait the free places of a session."""
@@ -231,9 +232,9 @@ class _Rows:
         return end <= self._end - self.n_waiting and all(self._here[row] >= end for row in session.state.open_rows)
 
     def give_out(self, session: Session) -> Decoded:
-        """Return what the first batch has become, and forget it."""
+        """Return what the first batch has become, and forget its rows; the caller takes the batch away."""
         self._set_aside(session)
-        n_rows, tally = self.batches.popleft().n_rows, Tally(self._block_size)
+        n_rows, tally = self.batches[0].n_rows, Tally(self._block_size)
         done = [part[1 : n_rows + 1] for part in self._outputs]
         self._outputs = [torch.cat([part[:1], part[n_rows + 1 :]]) for part in self._outputs]
         self._first += n_rows
