@@ -76,8 +76,8 @@ class AheadDecoder:
                 next(self._run)
                 self._expected.popleft()
             decoded = next(self._run)
-        except Exception:
-            self._expected.clear()  # the run is over
+        except BaseException:
+            self._expected.clear()  # the run is over, interrupted or not
             raise
         self._expected.popleft()
         return decoded

@@ -182,6 +182,14 @@ def test_batches_may_get_shorter_and_larger(setting, data_bin):
     assert recorder.n_rounds < alone
 
 
+def test_a_drafter_that_cannot_read_sources_as_wide_drafts_until_there_are_some(setting, data_bin, monkeypatch):
+    drafter = drafter_for(data_bin, "nat, causal")
+    monkeypatch.setattr(drafter.model.encoder, "max_positions", lambda: 8)
+    monkeypatch.setattr(drafter, "learns", True, raising=False)  # rows have other drafts in a run than alone
+    alone, recorder = run(setting, drafter, sorted_batches(setting[1], 6, count=30))
+    assert recorder.n_rounds < alone
+
+
 def test_a_batch_that_cannot_be_recorded_is_decoded_in_its_turn(setting, monkeypatch):
     monkeypatch.setattr("fairseq_specdec.recorded.MAX_ROWS", 4)
     alone, recorder = run(setting, NoDrafter(), sorted_batches(setting[1], 4, 4, 8))
