@@ -80,6 +80,8 @@ class AheadDecoder:
             self._expected.clear()  # the run is over, interrupted or not
             raise
         self._expected.popleft()
+        if not self._expected:
+            self._run = iter(())  # which else would keep this object alive
         return decoded
 
     def _batches(self, batch: Batch) -> Iterator[Batch]:

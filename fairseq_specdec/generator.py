@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import Any
 
 import fairseq
@@ -73,6 +74,22 @@ def limits_of(
     )
 
 
+def batch_of(
+    options: GenerationOptions,
+    dictionary: Any,
+    models: list[nn.Module],
+    sample: dict[str, Any],
+    prefix_tokens: Tensor | None = None,
+    bos_token: int | None = None,
+) -> Batch:
+    """Say what a sample asks for; arguments as of `limits_of` and of `SpecGenerator.generate`."""
+    net_input, pad = sample["net_input"], dictionary.pad()
+    source = Source(net_input["src_tokens"], source_lengths(net_input, pad), pad, sample.get("id"))
+    limits = limits_of(options, dictionary, models, source, prefix_tokens)
+    first = source.lengths.new_full(source.lengths.shape, dictionary.eos() if bos_token is None else bos_token)
+    return Batch(source, net_input, limits, first)
+
+
 class SpecGenerator:
     """Decodes fairseq samples greedily, with drafts, in place of fairseq's ``SequenceGenerator``.
 
@@ -103,7 +120,7 @@ class SpecGenerator:
             model.eval()  # returns None once fairseq has prepared a model for inference
         self.models = models
         self.dictionary = dictionary
-        self.pad, self.eos = dictionary.pad(), dictionary.eos()
+        self.eos = dictionary.eos()
         self.symbols_to_strip_from_output = {self.eos}
         self.drafter = drafter
         self.options = options
@@ -151,21 +168,11 @@ class SpecGenerator:
         return run(sample, prefix_tokens, bos_token)
 
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
-        batch = self._batch(sample, prefix_tokens, bos_token)
+        batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token)
         tokens, scores, lengths = self._decode(batch)
         if self.certificate is not None:
             self._certify(batch.net_input, tokens, lengths, batch.limits)
         return self._hypotheses(tokens, scores, lengths.tolist(), (batch.source.lengths - EOS_NOT_MATCHED).tolist())
-
-    def _batch(
-        self, sample: dict[str, Any], prefix_tokens: Tensor | None = None, bos_token: int | None = None
-    ) -> Batch:
-        """Say what a sample asks for; arguments as of `generate`."""
-        net_input = sample["net_input"]
-        source = Source(net_input["src_tokens"], source_lengths(net_input, self.pad), self.pad, sample.get("id"))
-        limits = limits_of(self.options, self.dictionary, self.models, source, prefix_tokens)
-        first = source.lengths.new_full(source.lengths.shape, self.eos if bos_token is None else bos_token)
-        return Batch(source, net_input, limits, first)
 
     def _decode(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return tokens [B, T], scores [B, T] and lengths [B]; where memory runs out halve the batch, with a warning.
@@ -221,12 +228,15 @@ class SpecGenerator:
         """Let a decoder begin what comes next, unless outputs depend on which drafts were made first."""
         is_exact = self.stats.config.beta == 1 or not self.drafter.learns
         device = self.models[0].decoder.embed_tokens.weight.device
+        asks = partial(
+            batch_of, self.options, self.dictionary, self.models
+        )  # without self, whose life has to end in time
 
-        def batch_of(sample: dict[str, Any]) -> Batch:
+        def pulled(sample: dict[str, Any]) -> Batch:
             wanted = {name: sample[name] for name in ("net_input", "id") if name in sample}
-            return self._batch(utils.apply_to_sample(lambda tensor: tensor.to(device), wanted))
+            return asks(utils.apply_to_sample(lambda tensor: tensor.to(device), wanted))
 
-        return AheadDecoder(decoder, self._upcoming if is_exact else None, batch_of)
+        return AheadDecoder(decoder, self._upcoming if is_exact else None, pulled)
 
     def _certify(self, net_input: NetInput, tokens: Tensor, lengths: Tensor, limits: Limits) -> None:
         assert self.certificate is not None

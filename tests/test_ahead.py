@@ -1,5 +1,7 @@
 """Results that are there before they are asked for are those that would have come, whatever is asked for in between."""
 
+import gc
+import weakref
 from argparse import Namespace
 from types import SimpleNamespace
 
@@ -12,11 +14,12 @@ from fairseq_specdec.api import SpecModel
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.decode import Batch
+from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.rules import Limits
 from fairseq_specdec.tasks.look_ahead import PulledSamples
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 from tests.oracle import EOS, PAD, UNK, assert_same
-from tests.tape import record
+from tests.tape import TapeRecorder, record
 
 BATCH = 6
 
@@ -246,3 +249,16 @@ def test_sentences_from_python_are_decoded_together(task_of):
     assert found.scores == pytest.approx(expected.scores, abs=1e-4)
     assert found.stats["rounds"] == expected.stats["rounds"]
     assert recorder.n_rounds > 0
+
+
+@pytest.mark.usefixtures("like_a_gpu")
+def test_a_generator_ends_with_its_last_user(task_of):
+    task, models = task_of()
+    generator = task.build_spec_generator(models, Namespace(beam=1))  # what reports when its life ends
+    generator._decoder = generator._ahead(RecordedDecoder(generator._ready_decoder(), TapeRecorder()))
+    decoder = weakref.ref(generator._decoder)
+    decoded(task, models, generator)
+    gc.disable()
+    del generator
+    assert decoder() is None
+    gc.enable()

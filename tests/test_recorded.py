@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fairseq_specdec.drafters.none import NoDrafter
+from fairseq_specdec.generator import batch_of
 from fairseq_specdec.recorded import RecordedDecoder
 from tests import oracle, tiny
 from tests.kinds import KINDS, drafter_for
@@ -123,6 +124,10 @@ def test_out_of_memory_gives_the_sessions_up_and_goes_on(setting, data_bin, capl
     assert len(calls) > 2, "the next batch is recorded again"
 
 
+def wanted_of(made, sample):
+    return batch_of(made.options, made.dictionary, made.models, sample)
+
+
 def sorted_batches(task, *sizes, count=24):
     """Return the first ``count`` sentences by length, as fairseq sorts them, in batches of these sizes by turns."""
     data, samples = task.dataset("test"), []
@@ -142,7 +147,7 @@ def run(setting, drafter, samples, while_decoding=None, **options):
     """
     made, recorder = ours(setting, drafter, **options), TapeRecorder()
     plain = made._ready_decoder()
-    batches = [made._batch(sample) for sample in samples]
+    batches = [wanted_of(made, sample) for sample in samples]
     expected = [plain.decode(batch) for batch in batches]
     drafter.forget()
     decoder = RecordedDecoder(plain, recorder)
@@ -240,7 +245,7 @@ def test_batches_are_asked_for_when_there_is_room(setting):
     def batches():
         for sample in sorted_batches(setting[1], 1, count=3):
             asked.append(len(asked))
-            yield made._batch(sample)
+            yield wanted_of(made, sample)
 
     counts = [len(asked) for _ in decoder.decode_all(batches())]
     assert counts == [1, 2, 3]
