@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,43 @@ from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.rules import Limits, constrain
 from fairseq_specdec.state import Decoded, DecodeState
+
+
+class Batch(NamedTuple):
+    """What fairseq decodes together: rows share the padding and the maximum length.
+
+    Args:
+        source: what the drafter may look at.
+        net_input: fairseq's, what the verifier's encoders read.
+        limits: generation options.
+        first: [B] int64, the token each row starts with.
+    """
+
+    source: Source
+    net_input: dict[str, Tensor]
+    limits: Limits
+    first: Tensor
+
+    @property
+    def n_rows(self) -> int:
+        """B."""
+        return self.first.size(0)
+
+    def is_same(self, other: Batch) -> bool:
+        """Say whether another batch, on the same device, has the same outputs. Reads the host."""
+        if self.limits.has_rules_of_rows or other.limits.has_rules_of_rows:
+            return False
+        pairs = (
+            (self.source.tokens, other.source.tokens),
+            (self.source.lengths, other.source.lengths),
+            (self.first, other.first),
+        )
+        return self.limits.max_len == other.limits.max_len and all(torch.equal(*pair) for pair in pairs)
+
+    def select_rows(self, rows: Tensor) -> Batch:
+        """Return these rows, with padding and limits of the whole batch. rows: [B'] int64."""
+        net_input = {name: value.index_select(0, rows) for name, value in self.net_input.items() if value is not None}
+        return Batch(self.source.select_rows(rows), net_input, self.limits.select_rows(rows), self.first[rows])
 
 
 class SpecDecoder:
@@ -38,21 +76,11 @@ class SpecDecoder:
         self._budget = BlockBudget(drafter.block_size) if adaptive and drafter.block_size > 0 else None
 
     @torch.no_grad()
-    def decode(self, source: Source, net_input: dict[str, Tensor], limits: Limits, first: Tensor) -> Decoded:
-        """Decode a batch.
-
-        Args:
-            source: what the drafter may look at.
-            net_input: fairseq's, what the verifier's encoders read.
-            limits: generation options.
-            first: [B] int64, the token each row starts with.
-
-        Returns:
-            tokens, scores, lengths and counts.
-        """
-        state = DecodeState(limits, first, self.drafter.block_size)
-        memory = self.verifier.start(net_input, state.capacity)
-        self.drafter.start(replace(source, encoded=tuple(memory)), state)
+    def decode(self, batch: Batch) -> Decoded:
+        """Decode a batch."""
+        state = DecodeState(batch.limits, batch.first, self.drafter.block_size)
+        memory = self.verifier.start(batch.net_input, state.capacity)
+        self.drafter.start(replace(batch.source, encoded=tuple(memory)), state)
         budget = self._ready_budget(state)
         while state.is_open:
             self._drop_finished(state)

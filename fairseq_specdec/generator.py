@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import Any
 
 import fairseq
 import torch
+from fairseq import utils
 from torch import Tensor, nn
 
 from fairseq_specdec.acceptance import accept_rule
+from fairseq_specdec.ahead import AheadDecoder, Upcoming
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.decode import SpecDecoder
+from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.encoder import FastEncoder
@@ -71,6 +74,22 @@ def limits_of(
     )
 
 
+def batch_of(
+    options: GenerationOptions,
+    dictionary: Any,
+    models: list[nn.Module],
+    sample: dict[str, Any],
+    prefix_tokens: Tensor | None = None,
+    bos_token: int | None = None,
+) -> Batch:
+    """Say what a sample asks for; arguments as of `limits_of` and of `SpecGenerator.generate`."""
+    net_input, pad = sample["net_input"], dictionary.pad()
+    source = Source(net_input["src_tokens"], source_lengths(net_input, pad), pad, sample.get("id"))
+    limits = limits_of(options, dictionary, models, source, prefix_tokens)
+    first = source.lengths.new_full(source.lengths.shape, dictionary.eos() if bos_token is None else bos_token)
+    return Batch(source, net_input, limits, first)
+
+
 class SpecGenerator:
     """Decodes fairseq samples greedily, with drafts, in place of fairseq's ``SequenceGenerator``.
 
@@ -81,6 +100,7 @@ class SpecGenerator:
         options: generation options.
         stats: adds up what happens; its config also says beta, tau and whether to certify.
         adaptive: let the number of draft tokens follow what pays on this machine, up to the drafter's block size.
+        upcoming: knows the samples that come next, so that rounds on a GPU may work on them, too; None: nobody does.
 
     Raises:
         UnsupportedModelError: the engine cannot run one of the models.
@@ -94,19 +114,21 @@ class SpecGenerator:
         options: GenerationOptions,
         stats: SpecStats,
         adaptive: bool = False,
+        upcoming: Upcoming | None = None,
     ) -> None:
         for model in models:
             model.eval()  # returns None once fairseq has prepared a model for inference
         self.models = models
         self.dictionary = dictionary
-        self.pad, self.eos = dictionary.pad(), dictionary.eos()
+        self.eos = dictionary.eos()
         self.symbols_to_strip_from_output = {self.eos}
         self.drafter = drafter
         self.options = options
         self.stats = stats
         self.adaptive = adaptive
+        self._upcoming = upcoming
         self.certificate = Certificate() if stats.config.certify else None
-        self._decoder: SpecDecoder | RecordedDecoder | None = None
+        self._decoder: SpecDecoder | AheadDecoder | None = None
         self._weights_at = 0  # where the first model's weights were when the decoder read them
         for model in self.models:
             check_supported(model.decoder)  # refuse before any data is read
@@ -146,42 +168,32 @@ class SpecGenerator:
         return run(sample, prefix_tokens, bos_token)
 
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
-        net_input = sample["net_input"]
-        source = Source(net_input["src_tokens"], source_lengths(net_input, self.pad), self.pad, sample.get("id"))
-        limits = limits_of(self.options, self.dictionary, self.models, source, prefix_tokens)
-        first = source.lengths.new_full(source.lengths.shape, self.eos if bos_token is None else bos_token)
-        tokens, scores, lengths = self._decode(net_input, source, limits, first)
+        batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token)
+        tokens, scores, lengths = self._decode(batch)
         if self.certificate is not None:
-            self._certify(net_input, tokens, lengths, limits)
-        return self._hypotheses(tokens, scores, lengths.tolist(), (source.lengths - EOS_NOT_MATCHED).tolist())
+            self._certify(batch.net_input, tokens, lengths, batch.limits)
+        return self._hypotheses(tokens, scores, lengths.tolist(), (batch.source.lengths - EOS_NOT_MATCHED).tolist())
 
-    def _decode(self, net_input: NetInput, source: Source, limits: Limits, first: Tensor) -> tuple[Tensor, ...]:
+    def _decode(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return tokens [B, T], scores [B, T] and lengths [B]; where memory runs out halve the batch, with a warning.
 
         The halves keep the padding and the limits of the whole batch, so their output is the same.
         """
-        n_rows = first.size(0)
         try:
-            return self._decode_at_once(net_input, source, limits, first)
+            tokens, scores, lengths, tally = self._ready_decoder().decode(batch)
+            self.stats.add(tally, batch.n_rows)
+            return tokens, scores, lengths
         except (RuntimeError, MemoryError) as error:
-            if n_rows == 1 or not is_out_of_memory(error):
+            if batch.n_rows == 1 or not is_out_of_memory(error):
                 raise
-        if first.is_cuda:
+        if batch.first.is_cuda:
             torch.cuda.empty_cache()
-        logger.warning("out of memory with %d sentences: decoding them in halves; lower --max-tokens", n_rows)
-        halves = []
-        for rows in torch.arange(n_rows, device=first.device).chunk(2):
-            part = {name: value.index_select(0, rows) for name, value in net_input.items() if value is not None}
-            halves.append(self._decode(part, source.select_rows(rows), limits.select_rows(rows), first[rows]))
+        logger.warning("out of memory with %d sentences: decoding them in halves; lower --max-tokens", batch.n_rows)
+        rows = torch.arange(batch.n_rows, device=batch.first.device)
+        halves = [self._decode(batch.select_rows(half)) for half in rows.chunk(2)]
         return tuple(torch.cat(parts) for parts in zip(*halves, strict=True))
 
-    def _decode_at_once(self, net_input: NetInput, source: Source, limits: Limits, first: Tensor) -> tuple[Tensor, ...]:
-        decoder = self._ready_decoder()
-        tokens, scores, lengths, tally = decoder.decode(source, net_input, limits, first)
-        self.stats.add(tally, first.size(0))
-        return tokens, scores, lengths
-
-    def _ready_decoder(self) -> SpecDecoder | RecordedDecoder:
+    def _ready_decoder(self) -> SpecDecoder | AheadDecoder:
         """Return the decoder over the models' weights as they are now."""
         like = self.models[0].decoder.embed_tokens.weight
         if self._decoder is None or self._weights_at != like.data_ptr():
@@ -209,8 +221,22 @@ class SpecGenerator:
                 self.adaptive,
             )
             if like.is_cuda and not (self.stats.config.no_cuda_graphs or self.stats.config.spec_stats):
-                self._decoder = RecordedDecoder(self._decoder, CudaRecorder(like.device))
+                self._decoder = self._ahead(RecordedDecoder(self._decoder, CudaRecorder(like.device)))
         return self._decoder
+
+    def _ahead(self, decoder: RecordedDecoder) -> AheadDecoder:
+        """Let a decoder begin what comes next, unless outputs depend on which drafts were made first."""
+        is_exact = self.stats.config.beta == 1 or not self.drafter.learns
+        device = self.models[0].decoder.embed_tokens.weight.device
+        asks = partial(
+            batch_of, self.options, self.dictionary, self.models
+        )  # without self, whose life has to end in time
+
+        def pulled(sample: dict[str, Any]) -> Batch:
+            wanted = {name: sample[name] for name in ("net_input", "id") if name in sample}
+            return asks(utils.apply_to_sample(lambda tensor: tensor.to(device), wanted))
+
+        return AheadDecoder(decoder, self._upcoming if is_exact else None, pulled)
 
     def _certify(self, net_input: NetInput, tokens: Tensor, lengths: Tensor, limits: Limits) -> None:
         assert self.certificate is not None

@@ -61,6 +61,11 @@ class Limits:
         """[B] int64 or one number for all: the step at which eos is forced."""
         return self.max_len if self.last_steps is None else self.last_steps
 
+    @property
+    def has_rules_of_rows(self) -> bool:
+        """Whether rows have rules of their own: a prefix, or a length to match."""
+        return self.prefix is not None or self.source_lengths is not None
+
     def select_rows(self, rows: Tensor) -> Limits:
         """Keep these rows. rows: [B'] int64."""
         of_rows = {name: getattr(self, name) for name in ("prefix", "source_lengths", "last_steps")}

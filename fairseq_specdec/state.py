@@ -105,23 +105,23 @@ class DecodeState:
         """Unfinished rows, as of the last ``read``."""
         return self.n_rows - self._n_finished
 
-    def read(self, status: Tensor | None = None) -> Tensor:
+    def read(self) -> Tensor:
         """Learn what the last round did to the rows. This is the one host read of a round.
-
-        Args:
-            status: [5, B] int64, where the round left it; None: here.
 
         Returns:
             [3, B] int64 on the host: tokens that each row was given, drafted and accepted.
         """
-        status = (self.status if status is None else status).cpu()  # host sync: the loop's one
+        status = self.status.cpu()  # host sync: the loop's one
         self.tally.add_round(status[2:])
-        lengths, finished = status[:2].tolist()
+        self.learn(*status[:2].tolist())
+        return status[2:]
+
+    def learn(self, lengths: list[int], finished: list[int]) -> None:
+        """Know the tokens of each row, and which rows have ended."""
         still_open = [n for n, is_finished in zip(lengths, finished, strict=True) if not is_finished]
         self.is_open = bool(still_open)
         self.max_length, self._min_length = max(still_open, default=0), min(still_open, default=self.capacity)
         self._n_finished = len(lengths) - len(still_open)
-        return status[2:]
 
     def with_draft(self, draft: DraftBlock) -> Tensor:
         """Return the verifier's input [B, K + 1] int64: each row's last token, then its draft."""

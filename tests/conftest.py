@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import fairseq_specdec  # noqa: F401 (repairs and registrations come first)
+from fairseq_specdec import device
 from fairseq_specdec.engine import native
 from tests import tiny
 
@@ -29,6 +30,16 @@ def layers_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     native.library.cache_clear()
     assert (native.library() is None) == (request.param == "torch"), "the compiled layers are missing: make install"
     yield request.param
+    native.library.cache_clear()
+
+
+@pytest.fixture
+def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Treat the CPU as a GPU is; see `tests.tape`."""
+    monkeypatch.setattr(device, "reads_freely", lambda tensor: False)
+    monkeypatch.setenv(native.DISABLE, "1")  # compiled code is not seen by a tape
+    native.library.cache_clear()
+    yield
     native.library.cache_clear()
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fairseq_specdec.acceptance import accept_exact
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import SpecConfig
-from fairseq_specdec.decode import SpecDecoder
+from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.generator import Hypotheses, SpecGenerator
 from fairseq_specdec.options import GenerationOptions
@@ -239,6 +239,6 @@ def simulate(
     verifier = PerfectVerifier(outputs, n_types=len(words.words) + FIRST_WORD + 100)
     first = torch.full((len(pairs),), EOS)
     decoder = SpecDecoder(verifier, recorder, accept_exact)
-    tokens, _, lengths, tally = decoder.decode(source, sample["net_input"], limits, first)
+    tokens, _, lengths, tally = decoder.decode(Batch(source, sample["net_input"], limits, first))
     assert [row[1:n].tolist() for row, n in zip(tokens, lengths.tolist(), strict=True)] == outputs
     return Simulation(sum(tally.counts()[0]), [words.decode(draft) for draft in recorder.drafts])

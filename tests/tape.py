@@ -1,7 +1,7 @@
 """A CPU in the place of a GPU: work is recorded operation by operation, and run again on the same memory.
 
 What a CUDA graph does is checked so without one: whatever Python decides while recording is frozen, results land where
-they landed first, and looking at a number on the host is an error.
+they landed first, looking at a number on the host is an error, and what was recorded and not yet done holds nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from fairseq_specdec.ahead import AheadDecoder
+from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.recorded import RecordedDecoder
 
 aten = torch.ops.aten
 # operations that wait for the device: they give the host a number, or a shape that depends on numbers, or copy from it
@@ -51,6 +55,7 @@ class Tape(NoHostReads):
     def __init__(self) -> None:
         super().__init__()
         self._steps: list[Callable[[], None]] = []
+        self._made: list[Tensor] = []
         self._before: list[tuple[Tensor, Tensor]] = []  # what recording changed, and what it was
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -62,6 +67,9 @@ class Tape(NoHostReads):
         returns = [r.alias_info for r in func._schema.returns]
         if any(alias is not None and not alias.is_write for alias in returns):
             return out  # a view: it looks at memory that other steps fill
+
+        if not written:
+            self._made += [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
 
         def again() -> None:
             new = func(*args, **(kwargs or {}))
@@ -79,28 +87,72 @@ class Tape(NoHostReads):
             tensor.copy_(before)
         self._before = []
 
+    def spoil(self) -> None:
+        """Fill what was made with nonsense, which is what lies in memory before work is done or after others had it."""
+        for tensor in self._made:
+            tensor.fill_(1 if tensor.dtype == torch.bool else -77)
+
     def replay(self) -> None:
         """Do all of it again."""
         for step in self._steps:
             step()
 
 
+class PooledTape(Tape):
+    """One of many that put what they make in the same place."""
+
+    def __init__(self, recorder: TapeRecorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def replay(self) -> None:
+        """Do all of it again; what the last of the others left is lost."""
+        recorder = self._recorder
+        if recorder.last not in (None, self):
+            recorder.last.spoil()
+        super().replay()
+        recorder.last = self
+        recorder.n_rounds += 1
+
+
 class TapeRecorder:
-    """Records tapes; counts them."""
+    """Records tapes; counts them.
+
+    Attributes:
+        n_recorded: tapes.
+        n_rounds: how often those were done again that make nothing to keep, as rounds do.
+        last: the one of these that ran last.
+    """
 
     def __init__(self) -> None:
-        self.n_recorded = 0
+        self.n_recorded = self.n_rounds = 0
+        self.last: PooledTape | None = None
 
     def warm_up(self, work: Callable[[], None]) -> None:
         """Do the work."""
         with NoHostReads():
             work()
 
-    def record(self, work: Callable[[], None]) -> Tape:
+    def record(self, work: Callable[[], None], keeps: bool = False) -> Tape:
         """Do the work, write it down, and take back what it did."""
         self.n_recorded += 1
-        tape = Tape()
+        tape = Tape() if keeps else PooledTape(self)
         with tape:
             work()
         tape.undo()
+        tape.spoil()
         return tape
+
+
+def record(generator: SpecGenerator) -> TapeRecorder:
+    """Have a generator decode by recorded rounds; return its recorder."""
+    recorder, ready = TapeRecorder(), generator._ready_decoder
+
+    def decoder() -> AheadDecoder:
+        made = ready()
+        if not isinstance(made, AheadDecoder):
+            generator._decoder = made = generator._ahead(RecordedDecoder(made, recorder))
+        return made
+
+    generator._ready_decoder = decoder
+    return recorder

@@ -7,14 +7,15 @@ import pytest
 import torch
 from fairseq import checkpoint_utils, utils
 
+from fairseq_specdec.ahead import AheadDecoder
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.file import FileDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.recorded import RecordedDecoder
 from fairseq_specdec.stats import SpecStats
+from tests import tiny
 from tests.kinds import KINDS, drafter_for
 
 pytestmark = pytest.mark.gpu
@@ -52,7 +53,7 @@ def test_float32_output_is_that_of_fairseq(setting, data_bin, kind, size):
     assert ours.stats.certificate["wrong"] == 0
     assert ours.stats.as_dict()["device"] == "cuda"
     assert ours.stats.seconds["verify"] > 0  # statistics look between the parts of a round, so nothing is recorded
-    assert not isinstance(ours._decoder, RecordedDecoder)
+    assert not isinstance(ours._decoder, AheadDecoder)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -105,7 +106,7 @@ def test_a_round_reads_nothing_from_the_device(setting, data_bin, kind, dtype, m
     ours = generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None)
     for sample in batches(task, 8):
         ours.generate([model], sample)
-    assert isinstance(ours._decoder, RecordedDecoder)
+    assert isinstance(ours._decoder, AheadDecoder)
     assert "decoding without CUDA graphs" not in caplog.text
     assert ours.stats.certificate["wrong"] == 0
 
@@ -123,9 +124,21 @@ def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
             for (a,), (b,) in zip(plain.generate([model], sample), fast.generate([model], sample), strict=True):
                 assert a["tokens"].tolist() == b["tokens"].tolist()
                 torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
-    assert isinstance(fast._decoder, RecordedDecoder)
-    assert not isinstance(plain._decoder, RecordedDecoder)
+    assert isinstance(fast._decoder, AheadDecoder)
+    assert not isinstance(plain._decoder, AheadDecoder)
     assert "decoding without CUDA graphs" not in caplog.text
     assert fast.stats.certificate["wrong"] == 0
     if kind != "ngram":
         assert fast.stats.histogram == plain.stats.histogram
+
+
+@pytest.mark.parametrize("drafter", ["none", "input", "ngram"])
+def test_fairseq_generate_writes_the_same_lines_without_graphs(joined_data_bin, joined_verifier, tmp_path, drafter):
+    lines = []
+    for name, extra in (("plain", ["--no-cuda-graphs"]), ("fast", [])):
+        options = ["--task", "translation_specdec", "--beam", "1", "--drafter", drafter, "--batch-size", "6", *extra]
+        log = tiny.fairseq_generate(joined_data_bin, joined_verifier, tmp_path / name, "--no-progress-bar", *options)
+        fields = [line.split("\t") for line in log.read_text("utf-8").splitlines()]
+        lines.append([(label, rest[-1]) for label, *rest in fields if label.startswith(("S-", "T-", "H-", "D-"))])
+    assert lines[0] == lines[1]
+    assert lines[0]

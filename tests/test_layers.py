@@ -9,7 +9,18 @@ import pytest
 ROOT = Path(__file__).parents[1] / "fairseq_specdec"
 PACKAGE = ROOT.name
 BASE = {"config", "registry", "device", "rules", "blocks", "state"}
-DECODING = {"acceptance", "engine", "drafters", "decode", "recorded", "options", "stats", "certificate"}
+DECODING = {
+    "acceptance",
+    "engine",
+    "drafters",
+    "decode",
+    "sessions",
+    "recorded",
+    "ahead",
+    "options",
+    "stats",
+    "certificate",
+}
 DECODING |= {"generator"}
 
 # What each part (a module at the top, or a folder) may import of the others: a whole part, or one module of it by its
@@ -28,7 +39,9 @@ ALLOWED = {
     "drafters": BASE | {"engine", "evaluation.text"},
     "budget": {"blocks"},
     "decode": BASE | {"acceptance", "budget", "engine", "drafters.base"},
-    "recorded": BASE | {"decode", "engine", "drafters.base"},
+    "sessions": BASE | {"decode", "engine", "drafters.base"},
+    "recorded": BASE | {"decode", "sessions", "engine"},
+    "ahead": {"config", "state", "decode", "recorded"},
     "options": {"config", "registry"},
     "stats": {"config", "state"},
     "certificate": {"config", "rules"},

@@ -11,7 +11,7 @@ import torch
 
 from fairseq_specdec.acceptance import accept_rule
 from fairseq_specdec.blocks import Source
-from fairseq_specdec.decode import SpecDecoder
+from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
@@ -30,7 +30,7 @@ class Once:
     def warm_up(self, work):
         work()
 
-    def record(self, work):
+    def record(self, work, keeps=False):
         work()
         return SimpleNamespace(replay=lambda: None)
 
@@ -40,11 +40,8 @@ def setting(data_bin, verifier):
     return oracle.load(verifier, data_bin)
 
 
-@pytest.mark.parametrize("beta", [1, 3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("kind", KINDS)
-@torch.no_grad()
-def test_a_round_stays_on_the_device_in_its_precision_and_reads_nothing(setting, data_bin, kind, dtype, beta):
+def on_meta(setting, data_bin, kind, dtype, beta=1):
+    """Return a decoder on the device, and a batch."""
     model = copy.deepcopy(setting[0][0]).to(dtype).to(META)
     drafter = drafter_for(data_bin, kind)
     drafter.to(META, dtype)
@@ -53,12 +50,35 @@ def test_a_round_stays_on_the_device_in_its_precision_and_reads_nothing(setting,
     limits = Limits(PAD, UNK, EOS, max_len=20, min_len=3, unk_penalty=0.5)
     first = torch.zeros(3, dtype=torch.int64, device=META)
     source = Source(torch.zeros(3, 7, dtype=torch.int64, device=META), first, PAD)
-    session = decoder._session(decoder._shape_for(source, limits), limits, first)
+    return decoder, Batch(source, {}, limits, first)
+
+
+@pytest.mark.parametrize("beta", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_round_stays_on_the_device_in_its_precision_and_reads_nothing(setting, data_bin, kind, dtype, beta):
+    decoder, batch = on_meta(setting, data_bin, kind, dtype, beta)
+    session = decoder._session(decoder._shape_for(batch), batch)
     session._round()  # one after the first, whose state is another
     assert {tensor.device for tensor in session._tensors()} == {META}
     assert session.state.scores.dtype == torch.float32
     caches = session._decoder.verifier.decoders[0].tensors()[1:]
     assert {tensor.dtype for tensor in caches} == {dtype}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "file"])
+@torch.no_grad()
+def test_rows_are_moved_on_the_device_without_a_look_at_them(setting, data_bin, kind):
+    decoder, batch = on_meta(setting, data_bin, kind, torch.float16)
+    shape = decoder._shape_for(batch)
+    larger = shape._replace(rows=4, width=12, max_len=32)
+    session, waiting, other = (decoder._session(s, batch) for s in (shape, shape._replace(waits=True), larger))
+    for one in (session, waiting):
+        one.begin(batch)
+    session.take(waiting, [0, 1], [1, 2])
+    other.take_over(session)
+    assert other.state.open_rows == [0, 1, 2]
 
 
 def test_such_a_device_is_as_strict_as_one():

@@ -75,11 +75,13 @@ class Drafter(ABC):
     Attributes:
         required: options (by their Python names) without which it cannot be built.
         accepted: further options that it takes; the others are refused.
+        learns: whether its drafts depend on what was decoded before.
         block_size: K, the width of the widest block it proposes.
     """
 
     required: ClassVar[frozenset[str]] = frozenset()
     accepted: ClassVar[frozenset[str]] = frozenset()
+    learns: ClassVar[bool] = False
     block_size: int
 
     @classmethod

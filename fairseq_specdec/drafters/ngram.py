@@ -43,6 +43,7 @@ class NgramDrafter(Drafter):
     """
 
     accepted: ClassVar[frozenset[str]] = frozenset({"ngram_corpus"})
+    learns: ClassVar[bool] = True
 
     def __init__(
         self, block_size: int, eos: int, symbols: Tensor | None = None, corpus: list[Tensor] | None = None

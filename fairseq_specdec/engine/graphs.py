@@ -24,12 +24,20 @@ class Recorder(Protocol):
     def warm_up(self, work: Callable[[], None]) -> None:
         """Do the work, so that libraries load and choose what they need before anything is recorded."""
 
-    def record(self, work: Callable[[], None]) -> Recording:
-        """Record the work without doing it; the memory that it makes lives as long as the recording."""
+    def record(self, work: Callable[[], None], keeps: bool = False) -> Recording:
+        """Record the work without doing it; the memory that it makes lives as long as the recording.
+
+        Args:
+            work: what to record.
+            keeps: what the work makes stays as it is while others are done; else it is good until the next of them.
+        """
 
 
 class CudaRecorder:
     """Records CUDA graphs. They share one pool of memory, so that their intermediate results lie in the same place.
+
+    What one of them leaves there is overwritten when another is launched, so one that makes memory to keep has a pool
+    of its own.
 
     Args:
         device: the GPU, which need not be the current one.
@@ -48,13 +56,14 @@ class CudaRecorder:
                 work()
             current.wait_stream(stream)
 
-    def record(self, work: Callable[[], None]) -> Recording:
+    def record(self, work: Callable[[], None], keeps: bool = False) -> Recording:
         """Record the work without doing it; threads that load data may use the GPU meanwhile, hence the mode."""
+        pool = None if keeps else self._pool
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.device(self._device):
             current = torch.cuda.current_stream()
             try:
-                with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
                     work()
             finally:
                 torch.cuda.set_stream(current)  # a recording that fails leaves its own

@@ -344,10 +344,10 @@ WRONG = """
 import sys, fairseq_specdec
 from fairseq_specdec.decode import SpecDecoder
 decode = SpecDecoder.decode
-def corrupt(self, source, memory, limits, first):
-    state = decode(self, source, memory, limits, first)
-    state.tokens[:, 1] = (state.tokens[:, 1] + 1) % 20 + 4
-    return state
+def corrupt(self, batch):
+    decoded = decode(self, batch)
+    decoded.tokens[:, 1] = (decoded.tokens[:, 1] + 1) % 20 + 4
+    return decoded
 SpecDecoder.decode = corrupt
 from fairseq_cli.generate import cli_main
 cli_main()
