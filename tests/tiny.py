@@ -9,6 +9,7 @@ nearly all of them differ.
 
 from __future__ import annotations
 
+import copy
 import random
 from argparse import Namespace
 from pathlib import Path
@@ -122,6 +123,20 @@ def build_model(data: Path, seed: int = 1, **arch_options: Any) -> tuple[nn.Modu
     Returns:
         the model in evaluation mode, and fairseq's configuration of it.
     """
+    asked = repr((str(data), sorted(arch_options.items())))
+    if asked not in _configs:  # parsing takes longer than all else
+        _configs[asked] = _config(data, arch_options)
+    cfg = copy.deepcopy(_configs[asked])
+    torch.manual_seed(seed)
+    task = tasks.setup_task(cfg.task)
+    return task.build_model(cfg.model).eval(), cfg
+
+
+_configs: dict[str, Any] = {}
+
+
+def _config(data: Path, arch_options: dict[str, Any]) -> Any:
+    """Return fairseq's configuration for options of fairseq-train."""
     chosen: dict[str, Any] = {"arch": "transformer"}
     if str(arch_options.get("arch", "transformer")).startswith("transformer"):
         for side in ("encoder", "decoder"):
@@ -132,11 +147,7 @@ def build_model(data: Path, seed: int = 1, **arch_options: Any) -> tuple[nn.Modu
     for name, value in chosen.items():
         if value is not None and value is not False:
             argv += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
-    args = options.parse_args_and_arch(options.get_training_parser(), argv)
-    cfg = convert_namespace_to_omegaconf(args)
-    torch.manual_seed(seed)
-    task = tasks.setup_task(cfg.task)
-    return task.build_model(cfg.model).eval(), cfg
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), argv))
 
 
 @torch.no_grad()
