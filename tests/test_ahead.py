@@ -224,7 +224,7 @@ def test_nothing_is_pulled_where_drafts_are_learned_and_outputs_depend_on_them(t
     record(generator)
     samples = samples_in(task)
     task.inference_step(generator, models, next(samples))
-    assert not task._look_ahead.current._pulled
+    assert not task.look_ahead.current._pulled
 
 
 @pytest.mark.usefixtures("like_a_gpu")

@@ -6,6 +6,7 @@ import ast
 import tempfile
 import weakref
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class CTranslate2System:
         dictionary = loaded.task.target_dictionary
         self._ids = {symbol: i for i, symbol in enumerate(dictionary.symbols)} | {PAD: dictionary.pad()}
 
-    def start(self) -> None:
+    def start(self, batches: Sequence[Batch]) -> None:
         """Nothing is left behind."""
 
     def decode(self, batch: Batch) -> list[list[int]]:

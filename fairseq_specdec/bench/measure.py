@@ -51,11 +51,11 @@ class System(Protocol):
     def acceptance_length(self) -> float | None:
         """See above."""
 
-    def start(self) -> None:
-        """Begin a pass over the data; what an earlier pass left behind is forgotten. Not timed."""
+    def start(self, batches: Sequence[Batch]) -> None:
+        """Begin a pass over these batches; what an earlier pass left behind is forgotten. Not timed."""
 
     def decode(self, batch: Batch) -> list[list[int]]:
-        """Return the output of each sentence, eos at the end."""
+        """Return the output of each sentence of the next batch, eos at the end."""
 
 
 class Meter(Protocol):
@@ -137,7 +137,7 @@ def _decode_all(
     system: System, batches: Sequence[Batch], meter: Meter, result: Measured, tick: Callable[[], object]
 ) -> list[float]:
     """Make one pass; return the seconds of each batch."""
-    system.start()
+    system.start(batches)
     meter.reset_peak()
     seconds = []
     for batch in batches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -45,12 +46,12 @@ class FairseqSystem:
             self.loaded = replace(loaded, models=copy.deepcopy(loaded.models))  # such models (BART) keep the beam
         self.generator = loaded.task.build_generator(self.loaded.models, loaded.generation(beam))
 
-    def start(self) -> None:
+    def start(self, batches: Sequence[Batch]) -> None:
         """Nothing is left behind."""
 
     def decode(self, batch: Batch) -> list[list[int]]:
         """See `System`."""
-        return _search(self.loaded.task, self.generator, self.loaded, batch)
+        return _search(self.loaded.task, self.generator, self.loaded, batch.sample)
 
 
 class SpecSystem:
@@ -84,23 +85,24 @@ class SpecSystem:
         """Tokens a verifier pass, since the pass began."""
         return self.generator.stats.acceptance_length
 
-    def start(self) -> None:
-        """Count from nothing, with a drafter that has seen nothing of the data."""
+    def start(self, batches: Sequence[Batch]) -> None:
+        """Count from nothing, with a drafter that has seen nothing of the data; let the generator look ahead in it."""
         old = self.generator.stats
         self.generator.stats = SpecStats(old.config, old.block_size, old.device, old.dtype)
         self.generator.drafter.forget()
+        self._samples = self.task.look_ahead.begin(batch.sample for batch in batches)
 
     def decode(self, batch: Batch) -> list[list[int]]:
         """See `System`."""
-        return _search(self.task, self.generator, self.loaded, batch)
+        return _search(self.task, self.generator, self.loaded, next(self._samples))
 
 
-def _search(task: FairseqTask, generator: Any, loaded: Loaded, batch: Batch) -> list[list[int]]:
+def _search(task: FairseqTask, generator: Any, loaded: Loaded, sample: dict[str, Any]) -> list[list[int]]:
     """Decode a batch as fairseq-generate does."""
     size = loaded.cfg.generation.prefix_size
-    prefix = batch.sample["target"][:, :size] if size > 0 else None
+    prefix = sample["target"][:, :size] if size > 0 else None
     with torch.no_grad():
-        hypotheses = task.inference_step(generator, loaded.models, batch.sample, prefix_tokens=prefix)
+        hypotheses = task.inference_step(generator, loaded.models, sample, prefix_tokens=prefix)
     return [best["tokens"].tolist() for best, *_ in hypotheses]
 
 

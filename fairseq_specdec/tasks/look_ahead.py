@@ -21,6 +21,11 @@ class LookAhead:
     def __init__(self) -> None:
         self.current: PulledSamples | None = None
 
+    def begin(self, samples: Iterator[Sample]) -> PulledSamples:
+        """Return samples that are about to be decoded as an iterator that is followed."""
+        self.current = PulledSamples(samples)
+        return self.current
+
     def follow(self, epochs: Any) -> Any:
         """Return fairseq's iterator over epochs as one that is followed when an epoch begins.
 
@@ -79,5 +84,4 @@ class _Epochs:
         samples = self._epochs.next_epoch_itr(shuffle, *args, **options)
         if shuffle:
             return samples
-        self._look_ahead.current = PulledSamples(samples)
-        return CountingIterator(self._look_ahead.current, start=samples.n, total=samples.total)
+        return CountingIterator(self._look_ahead.begin(samples), start=samples.n, total=samples.total)

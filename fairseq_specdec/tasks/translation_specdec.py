@@ -75,7 +75,7 @@ class TranslationSpecDecTask(TranslationTask):
     def __init__(self, cfg: TranslationSpecDecConfig, src_dict: Any, tgt_dict: Any) -> None:
         super().__init__(cfg, src_dict, tgt_dict)
         self._places = InputPlaces()
-        self._look_ahead = LookAhead()
+        self.look_ahead = LookAhead()
 
     @classmethod
     def setup_task(cls, cfg: TranslationSpecDecConfig, **kwargs: Any) -> "TranslationSpecDecTask":
@@ -131,7 +131,7 @@ class TranslationSpecDecTask(TranslationTask):
         # a block size that the user asks for is kept; with relaxed acceptance outputs depend on what is drafted, and
         # must not follow the machine's speed
         adaptive = config.block_size is None and config.beta == 1
-        return SpecGenerator(models, self.target_dictionary, drafter, options, stats, adaptive, self._look_ahead)
+        return SpecGenerator(models, self.target_dictionary, drafter, options, stats, adaptive, self.look_ahead)
 
     def build_drafter(self, config: SpecConfig, models: list[nn.Module]) -> Drafter:
         """Build the drafter that the options name, for the verifier's models."""
@@ -158,7 +158,7 @@ class TranslationSpecDecTask(TranslationTask):
 
     def get_batch_iterator(self, *args: Any, **options: Any) -> Any:
         """Return fairseq's iterator, in which the generator may look ahead."""
-        return self._look_ahead.follow(super().get_batch_iterator(*args, **options))
+        return self.look_ahead.follow(super().get_batch_iterator(*args, **options))
 
     def build_dataset_for_inference(self, src_tokens: list[Tensor], src_lengths: Any, constraints: Any = None) -> Any:
         """Return fairseq's data set of sentences that were typed; remember their order."""

@@ -29,7 +29,7 @@ class Fake:
         self.name, self.clock, self.times, self.token, self.fail = name, clock, list(times), token, fail
         self.diary = [] if diary is None else diary
 
-    def start(self):
+    def start(self, batches):
         self.diary.append(self.name)
 
     def decode(self, batch):

@@ -18,10 +18,9 @@ def build(loaded, names):
 
 def decode(system, data, size=8):
     """Decode all the data in one pass; tokens by place."""
-    system.start()
-    return {
-        i: tokens for batch in data.batches(size) for i, tokens in zip(batch.ids, system.decode(batch), strict=True)
-    }
+    batches = list(data.batches(size))
+    system.start(batches)
+    return {i: tokens for batch in batches for i, tokens in zip(batch.ids, system.decode(batch), strict=True)}
 
 
 @pytest.fixture(scope="module")

@@ -50,8 +50,8 @@ def test_an_iterator_of_the_task_counts_as_fairseqs_does(task):
     samples = epochs_of(task).next_epoch_itr(shuffle=False)
     assert (len(samples), samples.n, samples.total) == (len(expected), 0, len(expected))
     found = ids([next(samples)])
-    task._look_ahead.current.pull()
-    task._look_ahead.current.pull()
+    task.look_ahead.current.pull()
+    task.look_ahead.current.pull()
     assert (samples.n, samples.has_next()) == (1, True)
     bar = progress_bar.progress_bar(samples, log_format="simple", log_interval=1)
     assert len(bar) == len(expected)
@@ -71,9 +71,9 @@ def test_the_iterator_over_epochs_has_what_fairseqs_has(task):
 
 def test_shuffled_epochs_are_not_followed(task):
     epochs_of(task).next_epoch_itr(shuffle=False)
-    before = task._look_ahead.current
+    before = task.look_ahead.current
     samples = epochs_of(task).next_epoch_itr(shuffle=True)
-    assert task._look_ahead.current is before
+    assert task.look_ahead.current is before
     assert len(list(samples)) == 7
 
 
@@ -82,5 +82,5 @@ def test_on_a_cpu_nothing_is_pulled(task, verifier):
     generator = task.build_spec_generator(models, Namespace(beam=1))
     samples = epochs_of(task).next_epoch_itr(shuffle=False)
     task.inference_step(generator, models, next(samples))
-    assert not task._look_ahead.current._pulled
+    assert not task.look_ahead.current._pulled
     assert next(samples)["id"].numel() == 6
