@@ -143,7 +143,7 @@ class DecodeState:
         Finished rows draft nothing, nor does any row past its last token. On the CPU, where a host read is free and
         every position costs, columns that no row uses are cut off, too; on other devices the width stays what it is.
         """
-        if self.limits.last_steps is None and native_round.can_run(draft.lengths):
+        if self._is_compiled(draft.lengths):
             most = draft.tokens.size(1) if limit is None else limit
             ends = (self.finished, self.limits.max_len, most)
             lengths, longest = native_round.trim(draft.lengths, self.lengths, *ends)
@@ -178,7 +178,7 @@ class DecodeState:
         Returns:
             [B] int64, tokens really appended: 0 for finished rows, else 1..K + 1.
         """
-        if self.limits.last_steps is None and native_round.can_run(lprobs):
+        if self._is_compiled(lprobs):
             return self._commit_native(draft, verdict, lprobs)
         width = draft.tokens.size(1)
         columns = self._columns[: width + 1]
@@ -200,6 +200,10 @@ class DecodeState:
         counts = (kept, draft.lengths, verdict.n_accepted)
         self.status = torch.stack([self.lengths, self.finished.to(kept), *counts])
         return kept
+
+    def _is_compiled(self, like: Tensor) -> bool:
+        """Say whether compiled code knows what is asked for; it has one last step for all rows."""
+        return self.limits.last_steps is None and native_round.can_run(like)
 
     def _commit_native(self, draft: DraftBlock, verdict: Verdict, lprobs: Tensor) -> Tensor:
         """Do the same by compiled code."""
