@@ -11,7 +11,7 @@ quickstart: $(VENV)/.installed
 	bash scripts/quickstart.sh
 
 test: $(VENV)/.installed
-	@$(VENV)/bin/python -m pytest -m "not gpu" -n auto --dist loadfile
+	@$(VENV)/bin/python -m pytest -m "not gpu" -n auto --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -m gpu

@@ -27,16 +27,16 @@ done
 out=${out:-runs/quickstart${tiny:+-tiny}}
 
 # sizes: sentence pairs, vocabulary, model, updates and batches (tokens)
-train_pairs=60000 test_pairs=200 distil_pairs=15000 correct_pairs=40000 vocab=1600
+train_pairs=60000 valid_pairs=300 test_pairs=200 distil_pairs=15000 correct_pairs=40000 vocab=1600
 width=192 ffn=768 heads=4 layers=3 draft_layers=1 block=4
 verifier_updates=900 verifier_tokens=1800 verifier_lr=2e-3
 drafter_updates=900 drafter_tokens=1800 drafter_lr=2e-3
 corrector_updates=450 corrector_tokens=1800 corrector_lr=1e-3
 if [ "$tiny" ]; then
-    train_pairs=300 test_pairs=8 distil_pairs=100 correct_pairs=100 vocab=300
+    train_pairs=300 valid_pairs=40 test_pairs=8 distil_pairs=60 correct_pairs=60 vocab=300
     width=32 ffn=64 heads=2 layers=2 draft_layers=1 block=4
-    verifier_updates=20 verifier_tokens=600 drafter_updates=15 drafter_tokens=600
-    corrector_updates=10 corrector_tokens=600
+    verifier_updates=12 verifier_tokens=600 drafter_updates=8 drafter_tokens=600
+    corrector_updates=6 corrector_tokens=600
 fi
 minutes=4 # a training that is not done by then, on a slow machine, stops there
 
@@ -70,7 +70,7 @@ step() { # step TITLE RESULT FUNCTION ARG...: call FUNCTION RESULT.part ARG... u
 
 follow() { python "$here/progress.py" "$log"; }
 
-corpus() { python "$here/corpus.py" --out "$1" --train "$train_pairs" --valid 300 --test "$test_pairs" --seed 1; }
+corpus() { python "$here/corpus.py" --out "$1" --train "$train_pairs" --valid "$valid_pairs" --test "$test_pairs" --seed 1; }
 
 pieces() {
     rm -rf "$1"
