@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import time
 from collections.abc import Callable
 
@@ -14,7 +16,9 @@ PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whe
 PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
 WIDTH_WEIGHT = 0.05  # of a round in the average of widths
 PROBE = 4  # draft tokens of such a round
-MEASURED = 8  # passes of each width that are timed at first
+MEASURED = 8  # passes of each width that are timed
+MEASURED_LONG = 3  # of each where a pass has many positions
+MANY = 100  # positions
 
 
 class BlockBudget:
@@ -22,9 +26,10 @@ class BlockBudget:
 
     A round of K drafts brings 1 + p1 + p1 p2 + ... + p1 p2 ... pK tokens a row, p_k being how often the k-th draft
     token is right when those before it are: the first one after a bifurcation is the hardest to guess. It costs the
-    draft, a share a, and b for each of rows * (K + 1) positions. a and b are measured on the first batch, the draft's
-    cost and the p as decoding goes on. What the first draft of a batch takes longer, as the drafter encodes the source,
-    is a cost of all its drafts. The K that brings most tokens a second is taken; 0 is plain greedy decoding.
+    draft and a pass of rows * (K + 1) positions. What passes take is measured on the first batch, and again when one
+    has many more rows; the draft's cost and the p as decoding goes on. What the first draft of a batch takes longer, as
+    the drafter encodes the source, is a cost of all its drafts. The K that brings most tokens a second is taken; 0 is
+    plain greedy decoding.
 
     A drafter that says how sure it is has each draft cut where it gets unsure (`cut`). Then a p is how often the k-th
     token is offered and right, and a block of K costs as many positions as drafts have had of late, if that is less.
@@ -37,7 +42,8 @@ class BlockBudget:
 
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
-        self._fixed, self._per_position = 0.0, 0.0  # seconds
+        self._passes = _Passes()
+        self._most_rows = 0  # with which passes were measured
         self._first, self._next = _Cost(), _Cost()  # of a batch's first draft, of the others
         self._n_drafts, self._drafts_a_batch = 0, 1.0  # of this batch; average of those that had some
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
@@ -52,20 +58,27 @@ class BlockBudget:
     @property
     def is_measured(self) -> bool:
         """Whether passes have been timed."""
-        return self._per_position > 0
+        return self._most_rows > 0
+
+    def knows(self, rows: int) -> bool:
+        """Say whether passes of so many rows, or of nearly as many, have been timed."""
+        return rows <= 2 * self._most_rows
 
     def measure(self, run: Callable[[int], object], rows: int) -> None:
-        """Time passes of one position a row and of several.
+        """Time passes of one position a row, of several, and of a whole block where that is not many.
 
         Args:
             run: makes a pass of so many positions a row, without effect on what is decoded.
             rows: of the batch.
         """
-        wide = min(self.block_size, 8) + 1
-        pairs = [(_seconds(run, 1), _seconds(run, wide)) for _ in range(MEASURED)]  # in turn: a slow phase meets both
-        narrow_seconds, wide_seconds = map(min, zip(*pairs, strict=True))
-        self._per_position = max(wide_seconds - narrow_seconds, 1e-9) / (rows * (wide - 1))
-        self._fixed = max(narrow_seconds - rows * self._per_position, 0.0)
+        widths = [1, min(self.block_size, 8) + 1]
+        if widths[-1] < self.block_size + 1 and rows * (self.block_size + 1) <= MANY:
+            widths.append(self.block_size + 1)
+        n_times = MEASURED if rows * widths[-1] <= MANY else MEASURED_LONG
+        timed = [[_seconds(run, width) for width in widths] for _ in range(n_times)]  # in turn: a slow phase meets all
+        for width, seconds in zip(widths, map(min, zip(*timed, strict=True)), strict=True):
+            self._passes.add(rows * width, seconds)
+        self._most_rows = max(rows, self._most_rows)
 
     def begin(self) -> None:
         """Begin a batch."""
@@ -92,11 +105,10 @@ class BlockBudget:
         """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, drafting = 0, 0.0, 1.0, 1.0, self._drafting()
         for k in range(self.block_size + 1):
-            positions = min(k, self._width) + 1
-            seconds = self._fixed + self._per_position * rows * positions + (drafting if k else 0.0)
+            seconds = self._passes.seconds(rows * (min(k, self._width) + 1)) + (drafting if k else 0.0)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
-            elif self._width >= self.block_size and reached < most * self._per_position * rows:
+            elif self._width >= self.block_size and reached < most * rows * self._passes.least:
                 break  # a further token is no more likely than this one, and costs more than it brings
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
@@ -118,7 +130,9 @@ class BlockBudget:
         if draft.logits is None or not self.is_measured:
             return limit
         sure = draft.chances()[:, :limit].masked_fill(finished[:, None], 0.0).sum(0)  # [limit], never rising
-        n = int((sure >= self._per_position * finished.numel() ** 2 * self._most).sum())
+        rows = finished.numel()
+        a_position = self._passes.further(rows * (limit + 1))
+        n = int((sure >= a_position * rows**2 * self._most).sum())
         self._is_cut = n < min(limit, sure.numel())
         self._width += WIDTH_WEIGHT * (n - self._width)
         return n
@@ -166,8 +180,43 @@ class BlockBudget:
         self._judging.add(2 * (time.perf_counter() - began))  # choosing takes about as long
 
 
+class _Passes:
+    """What passes take by the number of their positions: measured at some, straight lines between them and beyond.
+
+    At few positions reading the weights takes most of the time, at many each further one costs the same.
+    """
+
+    def __init__(self) -> None:
+        self._positions: list[int] = []
+        self._seconds: list[float] = []
+        self._slopes: list[float] = []  # from each to the next
+        self.least = 0.0  # seconds that a further position takes where it takes least
+
+    def add(self, positions: int, seconds: float) -> None:
+        """Learn what so many positions take."""
+        known = {**dict(zip(self._positions, self._seconds, strict=True)), positions: seconds}
+        self._positions = sorted(known)
+        self._seconds = list(itertools.accumulate((known[n] for n in self._positions), max))
+        points = zip(self._positions, self._seconds, strict=True)
+        self._slopes = [max(t - s, 1e-9) / (n - m) for (m, s), (n, t) in itertools.pairwise(points)]
+        self.least = min(self._slopes, default=0.0)
+
+    def seconds(self, positions: float) -> float:
+        """Return what so many take."""
+        i = self._line(positions)
+        return max(self._seconds[i] + (positions - self._positions[i]) * self._slopes[i], 0.0)
+
+    def further(self, positions: float) -> float:
+        """Return what the last of so many adds."""
+        return self._slopes[self._line(positions)]
+
+    def _line(self, positions: float) -> int:
+        """Return the number of the line on which so many positions lie."""
+        return min(max(bisect.bisect_left(self._positions, positions) - 1, 0), len(self._slopes) - 1)
+
+
 class _Cost:
-    """What something takes, when slow exceptions do not count, nor the first time, which may load and allocate."""
+    """What something takes on average, slow exceptions cut and the first time, which may load and allocate, left out."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -176,7 +225,7 @@ class _Cost:
     def add(self, seconds: float) -> None:
         """Learn what it took once more."""
         if self._is_warm:
-            self.seconds = min(seconds, 1.05 * self.seconds) if self.seconds else seconds
+            self.seconds += 0.1 * (min(seconds, 2 * self.seconds) - self.seconds) if self.seconds else seconds
         self._is_warm = True
 
 

@@ -125,7 +125,7 @@ class SpecDecoder:
         """Return the budget where there is something to choose; the first batch on a CPU times passes for it."""
         if self._budget is None or not device.reads_freely(state.tokens):
             return None
-        if not self._budget.is_measured:
+        if not self._budget.knows(state.n_rows):
             self._budget.measure(lambda n: self._judge_anything(state, n), state.n_rows)
         self._budget.begin()
         return self._budget

@@ -182,17 +182,42 @@ def test_finished_rows_teach_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("rows", [1, 32])
-def test_what_a_pass_costs_is_measured_from_two_widths(monkeypatch, rows):
+def test_what_passes_cost_is_measured(monkeypatch, rows):
     for fixed, each in itertools.product((0.5, 2.0), (0.01, 0.1)):
-        budget = measured(monkeypatch, rows, fixed, each)
-        assert budget._fixed == pytest.approx(fixed) and budget._per_position == pytest.approx(each)
+        passes = measured(monkeypatch, rows, fixed, each)._passes
+        for n in (1, 5, 17, 40):
+            assert passes.seconds(rows * n) == pytest.approx(fixed + rows * n * each)
+            assert passes.further(rows * n) == pytest.approx(each)
+
+
+def test_positions_that_cost_more_behind_the_first_ones_are_known_to(monkeypatch):
+    machine = Machine(monkeypatch, 1, 0.0, 0.0)
+    costs = {1: 1.0, 9: 1.2, 33: 6.0, 8: 1.2, 72: 14.0}
+    budget = BlockBudget(32)
+    for rows in (1, 8):
+
+        def run(n, rows=rows):
+            machine.now += costs[rows * n]
+
+        assert not budget.knows(rows)
+        budget.measure(run, rows)
+        assert budget.knows(2 * rows)
+        assert not budget.knows(2 * rows + 1)
+    assert budget._passes.seconds(5) == pytest.approx(1.1, abs=0.02)
+    assert budget._passes.seconds(21) == pytest.approx(3.6)
+    assert budget._passes.further(5) < 0.05 < 0.2 == pytest.approx(budget._passes.further(20))
+    assert budget._passes.seconds(80) > 14.0
 
 
 def test_the_search_that_stops_early_finds_what_the_whole_one_does():
     rng = random.Random(1)
     for _ in range(300):
         budget, rows = BlockBudget(rng.choice([1, 5, 32])), rng.choice([1, 4, 32])
-        budget._fixed, budget._per_position = rng.random(), rng.random() * rng.choice([0.01, 0.1, 1.0])
+        begin, each = rng.random(), rng.random() * rng.choice([0.01, 0.1, 1.0])
+        for n in (1, 9, 1000):
+            begin += n * each
+            budget._passes.add(n, begin)
+        budget._most_rows = rows
         budget._next.seconds = rng.choice([0.0, 0.1, 1.0])
         budget._tried = [1.0] * budget.block_size
         budget._right = [rng.random() ** rng.choice([0.1, 1.0, 3.0]) for _ in budget._tried]
@@ -201,7 +226,7 @@ def test_the_search_that_stops_early_finds_what_the_whole_one_does():
         for product in itertools.accumulate(budget._right, lambda a, b: a * b):
             tokens.append(tokens[-1] + product)
         seconds = [
-            budget._fixed + rows * budget._per_position * (min(k, budget._width) + 1) + budget._next.seconds * (k > 0)
+            budget._passes.seconds(rows * (min(k, budget._width) + 1)) + budget._next.seconds * (k > 0)
             for k in range(budget.block_size + 1)
         ]
         rates = [n / s for n, s in zip(tokens, seconds, strict=True)]
