@@ -216,7 +216,7 @@ class _Passes:
 
 
 class _Cost:
-    """What something takes on average, slow exceptions cut and the first time, which may load and allocate, left out."""
+    """What something takes on average; slow exceptions are cut, and the first time, which may load, does not count."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
