@@ -2,13 +2,12 @@
 
 Seconds are those of ``System.decode``: encoder and decoder on batches that lie on the device already, from the call to
 the tokens, the device synchronised before and after. Loading data and turning tokens into text are not in them. All
-systems decode the same batches in the same order; they take turns every few batches, so that a change of the machine's
-speed meets all of them.
+systems decode the same batches in the same order; each repeat takes every system once, so that a change of the
+machine's speed meets all of them.
 """
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,6 @@ from typing import Any, Protocol
 from fairseq_specdec.bench.names import ENGINE, STOCK
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.generator import is_out_of_memory
-
-TURNS = 8  # of each system in a pass
 
 
 @dataclass(frozen=True)
@@ -102,13 +99,11 @@ def measure(
 ) -> list[Measured]:
     """Decode the batches with every system, again and again.
 
-    In each pass systems take turns: one decodes some batches, then the next one decodes them.
-
     Args:
         systems: what to measure.
         batches: what to decode.
         meter: clock and memory.
-        repeats: timed passes of each system; which one begins changes from turn to turn.
+        repeats: timed passes of each system; which one begins changes from pass to pass.
         warmup: passes before them that are not timed.
         tick: called after each batch.
 
@@ -119,42 +114,40 @@ def measure(
         OptionError: a system refuses an option only now.
     """
     results = [Measured() for _ in systems]
-    order, size = list(range(len(systems))), max(1, math.ceil(len(batches) / TURNS))
-    turns = [batches[begin : begin + size] for begin in range(0, len(batches), size)]
+    order = list(range(len(systems)))
     for repeat in range(-warmup, repeats):
-        if repeat <= 0:  # what the passes for warming up took does not count
-            for result in results:
-                result.seconds, result.peak_mb = [], None
-        for turn, some in enumerate(turns):
-            first = (repeat + turn) % len(order)
-            for index in order[first:] + order[:first]:
-                if results[index].error is not None:
-                    continue
-                try:
-                    if turn == 0:
-                        systems[index].start(batches)
-                        results[index].seconds.append([])
-                    _decode(systems[index], some, meter, results[index], tick)
-                except OptionError:
-                    raise
-                except Exception as error:  # one system's failure, whatever it is, must not cost the others' numbers
-                    results[index] = Measured(error=_reason(error))
+        first = repeat % len(order)
+        for index in order[first:] + order[:first]:
+            result = results[index]
+            if result.error is not None:
+                continue
+            try:
+                seconds = _decode_all(systems[index], batches, meter, result, tick)
+            except OptionError:
+                raise
+            except Exception as error:  # one system's failure, whatever it is, must not cost the others' numbers
+                results[index] = Measured(error=_reason(error))
+                continue
+            if repeat >= 0:
+                result.seconds.append(seconds)
     return results
 
 
-def _decode(
+def _decode_all(
     system: System, batches: Sequence[Batch], meter: Meter, result: Measured, tick: Callable[[], object]
-) -> None:
-    """Decode some batches of a pass."""
+) -> list[float]:
+    """Make one pass; return the seconds of each batch."""
+    system.start(batches)
     meter.reset_peak()
+    seconds = []
     for batch in batches:
         began = meter.now()
         outputs = system.decode(batch)
-        result.seconds[-1].append(meter.now() - began)
+        seconds.append(meter.now() - began)
         result.outputs.update(zip(batch.ids, outputs, strict=True))
         tick()
-    result.acceptance_length, peak_mb = system.acceptance_length, meter.peak_mb(system)
-    result.peak_mb = peak_mb if result.peak_mb is None or peak_mb is None else max(result.peak_mb, peak_mb)
+    result.acceptance_length, result.peak_mb = system.acceptance_length, meter.peak_mb(system)
+    return seconds
 
 
 def _reason(error: Exception) -> str:

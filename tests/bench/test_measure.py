@@ -1,6 +1,6 @@
 import pytest
 
-from fairseq_specdec.bench.measure import TURNS, Batch, Measured, identical, measure, percentile, rows, speedup
+from fairseq_specdec.bench.measure import Batch, Measured, identical, measure, percentile, rows, speedup
 from fairseq_specdec.config import OptionError
 
 
@@ -52,19 +52,6 @@ def test_every_repeat_takes_every_system_and_another_one_begins(clock):
     systems = [Fake(name, clock, *[1] * 8, diary=diary) for name in "abc"]
     measure(systems, BATCHES[:1], clock, repeats=3)
     assert "".join(diary) == "cab" + "abc" + "bca" + "cab"
-
-
-def test_systems_take_turns_within_a_pass(clock):
-    batches, decoded = [Batch([i], None, []) for i in range(2 * TURNS)], []
-
-    class Told(Fake):
-        def decode(self, batch):
-            decoded.append((self.name, batch.ids[0]))
-            return super().decode(batch)
-
-    found = measure([Told(name, clock, *range(2 * TURNS)) for name in "ab"], batches, clock, repeats=1, warmup=0)
-    assert decoded[:8] == [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("b", 2), ("b", 3), ("a", 2), ("a", 3)]
-    assert all(each.seconds == [list(range(2 * TURNS))] for each in found)
 
 
 def test_warm_up_is_not_timed(clock):
