@@ -17,8 +17,7 @@ PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many,
 WIDTH_WEIGHT = 0.05  # of a round in the average of widths
 PROBE = 4  # draft tokens of such a round
 MEASURED = 8  # passes of each width that are timed
-MEASURED_LONG = 3  # of each where a pass has many positions
-MANY = 100  # positions
+MANY = 100  # positions: behind so many each further one costs the same
 
 
 class BlockBudget:
@@ -74,8 +73,7 @@ class BlockBudget:
         widths = [1, min(self.block_size, 8) + 1]
         if widths[-1] < self.block_size + 1 and rows * (self.block_size + 1) <= MANY:
             widths.append(self.block_size + 1)
-        n_times = MEASURED if rows * widths[-1] <= MANY else MEASURED_LONG
-        timed = [[_seconds(run, width) for width in widths] for _ in range(n_times)]  # in turn: a slow phase meets all
+        timed = [[_seconds(run, width) for width in widths] for _ in range(MEASURED)]  # in turn: a slow phase meets all
         for width, seconds in zip(widths, map(min, zip(*timed, strict=True)), strict=True):
             self._passes.add(rows * width, seconds)
         self._most_rows = max(rows, self._most_rows)
