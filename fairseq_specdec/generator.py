@@ -228,9 +228,8 @@ class SpecGenerator:
         """Let a decoder begin what comes next, unless outputs depend on which drafts were made first."""
         is_exact = self.stats.config.beta == 1 or not self.drafter.learns
         device = self.models[0].decoder.embed_tokens.weight.device
-        asks = partial(
-            batch_of, self.options, self.dictionary, self.models
-        )  # without self, whose life has to end in time
+        # without self, whose life has to end in time
+        asks = partial(batch_of, self.options, self.dictionary, self.models)
 
         def pulled(sample: dict[str, Any]) -> Batch:
             wanted = {name: sample[name] for name in ("net_input", "id") if name in sample}

@@ -16,7 +16,6 @@ from torch import Tensor
 from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.engine.graphs import Recorder
-from fairseq_specdec.rules import Limits
 from fairseq_specdec.sessions import CannotRecordError, Session, Shape, step_up
 from fairseq_specdec.state import Decoded, Tally
 
@@ -93,7 +92,7 @@ class RecordedDecoder:
         rows = _Rows(session, under_way)
         while session.state.is_open or rows.n_waiting > 0:
             session = self._shrink(self._fill(session, rows, queue), rows)
-            rows.count(session.round(min((batch.limits for batch in under_way), key=_max_len)))
+            rows.count(session.round(min((batch.limits for batch in under_way), key=lambda limits: limits.max_len)))
             while rows.first_is_done(session):
                 decoded = rows.give_out(session)
                 self.plain.drafter.finish(decoded)
@@ -145,10 +144,6 @@ class RecordedDecoder:
             self._sessions[shape] = new
         self._sessions.move_to_end(shape)
         return self._sessions[shape]
-
-
-def _max_len(limits: Limits) -> int:
-    return limits.max_len
 
 
 class _Queue:

@@ -50,7 +50,7 @@ def place(joined_data_bin, joined_verifier, tmp_path_factory):
 
 def run(line, folder):
     paths = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    environment = {**os.environ, "PATH": paths, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PATH": paths, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )

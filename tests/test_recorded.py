@@ -13,9 +13,6 @@ from tests.kinds import KINDS, drafter_for
 from tests.oracle import assert_same, batches, ours
 from tests.tape import HostReadError, NoHostReads, TapeRecorder, record
 
-EOS = 2
-
-
 pytestmark = pytest.mark.usefixtures("like_a_gpu")
 
 

@@ -151,9 +151,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ("TITLE", "METRIC", "LOGS", "OUT")
     parser.add_argument("--table", nargs=4, action="append", required=True, metavar=names, help="METRIC: bleu or gleu")
-    for title, metric, logs, out in parser.parse_args().table:
-        if metric not in METRICS:
-            parser.error(f"--table needs one of the metrics {', '.join(METRICS)}, got {metric}")
+    tables = parser.parse_args().table
+    for _, metric, *_ in tables:  # before anything is read
+        if metric not in ("bleu", "gleu"):
+            parser.error(f"--table needs METRIC bleu or gleu, got {metric}")
+    for title, metric, logs, out in tables:
         try:
             report(title, metric, Path(logs), Path(out))
         except OptionError as error:
