@@ -40,7 +40,7 @@ $(VENV)/bin/python:
 # The compiler flags and the parallel build only shorten that build.
 BUILD := CFLAGS="-g0 $$CFLAGS" DIST_EXTRA_CONFIG=$(CURDIR)/$(VENV)/build.cfg \
     $(PIP) install -c constraints.txt --no-build-isolation
-$(VENV)/.installed: setup.py constraints.txt $(wildcard fairseq_specdec/engine/csrc/*) | $(VENV)/bin/python
+$(VENV)/.installed: setup.py constraints.txt $(wildcard fairseq_specdec/engine/native/csrc/*) | $(VENV)/bin/python
 	$(PIP) install "pip<24.1"
 	$(PIP) install -c constraints.txt numpy cython setuptools wheel
 	printf '[build_ext]\nparallel = %s\n' "$$(getconf _NPROCESSORS_ONLN)" > $(VENV)/build.cfg

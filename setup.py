@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import Extension, find_packages, setup
 
 README = Path(__file__).with_name("README.md")
-CSRC = Path("fairseq_specdec/engine/csrc")
+CSRC = Path("fairseq_specdec/engine/native/csrc")
 INSTRUCTION_SETS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "portable": []}
 
 
@@ -20,7 +20,7 @@ def library(name: str, flags: list[str]) -> Extension:
     of threads. No header of torch or Python is used, so it fits every version of them.
     """
     return Extension(
-        f"fairseq_specdec.engine._native_{name}",
+        f"fairseq_specdec.engine.native._native_{name}",
         [str(CSRC / f"{name}.cpp")],
         depends=sorted(map(str, CSRC.glob("*.h"))),
         extra_compile_args=["-O3", "-std=c++17", "-fopenmp", "-Wno-psabi", *flags],

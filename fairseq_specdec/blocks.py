@@ -8,7 +8,7 @@ D channels a head, C = H * D channels. Token ids and lengths are int64, masks bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -76,6 +76,25 @@ class Source:
         return tokens.masked_fill(columns >= self.lengths[:, None], -1)
 
 
+class Rows(Protocol):
+    """What a drafter may look at of a batch that is being decoded. Read only.
+
+    Attributes:
+        tokens: [B, T] int64, the first token, then what was decoded; what lies past a row's length is stale.
+        lengths: [B] int64, valid tokens, the first one counted.
+        capacity: T.
+        max_length: host int, at least the longest unfinished row.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    max_length: int
+
+    @property
+    def capacity(self) -> int:
+        """T."""
+
+
 @dataclass(frozen=True)
 class DraftBlock:
     """What a drafter guesses for every row.
@@ -89,6 +108,11 @@ class DraftBlock:
     tokens: Tensor
     lengths: Tensor
     logits: Tensor | None = None
+
+    @classmethod
+    def empty(cls, rows: Rows) -> DraftBlock:
+        """Return tokens [B, 0]."""
+        return cls(rows.tokens[:, :0], torch.zeros_like(rows.lengths))
 
     def chances(self) -> Tensor:
         """Return [B, K] float32: how likely, by the logits, the tokens up to each are all right; 0 past the lengths."""

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fairseq_specdec.rules import Limits, constrain, drop_nan
+from fairseq_specdec.rules.constrain import constrain, drop_nan
+from fairseq_specdec.rules.limits import Limits
 
 NEAR_TIE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}
 LARGEST = torch.finfo(torch.float32).max  # stands for infinity, which JSON does not have

@@ -12,12 +12,9 @@ import torch
 from fairseq import utils
 from torch import Tensor, nn
 
-from fairseq_specdec.acceptance import accept_rule
-from fairseq_specdec.ahead import AheadDecoder, Upcoming
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.encoder import FastEncoder
@@ -26,8 +23,11 @@ from fairseq_specdec.engine.support import check_supported
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.recorded import RecordedDecoder
-from fairseq_specdec.rules import Limits
+from fairseq_specdec.recording.ahead import AheadDecoder, Upcoming
+from fairseq_specdec.recording.decoder import RecordedDecoder
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.acceptance import accept_rule
+from fairseq_specdec.search.decode import Batch, SpecDecoder
 from fairseq_specdec.stats import SpecStats
 
 logger = logging.getLogger(__name__)

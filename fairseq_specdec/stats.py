@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from fairseq_specdec.config import SpecConfig
-from fairseq_specdec.state import Tally
+from fairseq_specdec.search.state import Tally
 
 SECTIONS = ("encode", "draft", "verify", "other", "total")
 

@@ -30,8 +30,8 @@ from tqdm import tqdm
 import fairseq_specdec  # noqa: F401 (repairs what fairseq breaks)
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.none import NoDrafter
-from fairseq_specdec.engine import native
 from fairseq_specdec.engine.encoder import FastEncoder
+from fairseq_specdec.engine.native import library as native
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.generator import SpecGenerator

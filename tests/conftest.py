@@ -11,7 +11,7 @@ import torch
 
 import fairseq_specdec  # noqa: F401 (repairs and registrations come first)
 from fairseq_specdec import device
-from fairseq_specdec.engine import native
+from fairseq_specdec.engine.native import library as native
 from tests import tiny
 
 

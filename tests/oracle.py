@@ -13,15 +13,15 @@ from fairseq import checkpoint_utils
 from fairseq.data import data_utils
 from torch import Tensor, nn
 
-from fairseq_specdec.acceptance import accept_exact
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import SpecConfig
-from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.generator import Hypotheses, SpecGenerator
 from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.rules import Limits
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.acceptance import accept_exact
+from fairseq_specdec.search.decode import Batch, SpecDecoder
+from fairseq_specdec.search.state import DecodeState
 from fairseq_specdec.stats import SpecStats
 
 PAD, EOS, UNK = 1, 2, 3

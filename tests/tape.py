@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fairseq_specdec.ahead import AheadDecoder
 from fairseq_specdec.generator import SpecGenerator
-from fairseq_specdec.recorded import RecordedDecoder
+from fairseq_specdec.recording.ahead import AheadDecoder
+from fairseq_specdec.recording.decoder import RecordedDecoder
 
 aten = torch.ops.aten
 # operations that wait for the device: they give the host a number, or a shape that depends on numbers, or copy from it

@@ -8,7 +8,7 @@ from torch import nn
 
 from fairseq_specdec import certificate
 from fairseq_specdec.certificate import LARGEST, NEAR_TIE, Certificate, certify
-from fairseq_specdec.rules import Limits
+from fairseq_specdec.rules.limits import Limits
 
 PAD, EOS, UNK = 1, 2, 3
 LIMITS = Limits(pad=PAD, unk=UNK, eos=EOS, max_len=6, min_len=0)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from fairseq import checkpoint_utils, utils
 
-from fairseq_specdec.ahead import AheadDecoder
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.file import FileDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.recording.ahead import AheadDecoder
 from fairseq_specdec.stats import SpecStats
 from tests import tiny
 from tests.kinds import KINDS, drafter_for

@@ -33,7 +33,7 @@ from fairseq_specdec.bench.report import check_file, check_plot, notes, plot, ta
 from fairseq_specdec.bench.systems import EVERY_DRAFTER
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS
-from fairseq_specdec.engine.native import layers_by
+from fairseq_specdec.engine.native.library import layers_by
 from fairseq_specdec.evaluation.metrics import METRICS
 
 TASK = "translation_specdec"  # its options are taken, too: --drafter-path ...

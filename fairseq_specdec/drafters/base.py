@@ -11,9 +11,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Rows, Source
 from fairseq_specdec.registry import Registry
-from fairseq_specdec.state import Decoded, DecodeState
 
 FILLER = "madeupword"  # what fairseq calls symbols that only make a dictionary's size a multiple of 8
 
@@ -94,11 +93,11 @@ class Drafter(ABC):
         """
 
     @abstractmethod
-    def start(self, source: Source, state: DecodeState) -> None:
+    def start(self, source: Source, state: Rows) -> None:
         """Begin a batch: encode, index or keep the source. The state is read only, here and later."""
 
     @abstractmethod
-    def propose(self, state: DecodeState) -> DraftBlock:
+    def propose(self, state: Rows) -> DraftBlock:
         """Guess up to K tokens for each row; a round may go by without it being asked."""
 
     @abstractmethod
@@ -117,8 +116,8 @@ class Drafter(ABC):
     def advance(self, kept: Tensor) -> None:
         """Learn how many tokens each row was given. kept: [B] int64."""
 
-    def finish(self, decoded: Decoded) -> None:
-        """Learn what a batch has become."""
+    def finish(self, tokens: Tensor, lengths: Tensor) -> None:
+        """Learn what a batch has become. tokens: [B, T] int64, the first token, then the output; lengths: [B] int64."""
 
     def forget(self) -> None:
         """Forget what batches have taught."""

@@ -7,11 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Source
+from fairseq_specdec.blocks import Rows, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
-from fairseq_specdec.state import DecodeState
 
 
 @DRAFTERS.register("file")
@@ -52,7 +51,7 @@ class FileDrafter(GuidedDrafter):
         """Move the guesses."""
         self._lines, self._tokens = self._lines.to(device), self._tokens.to(device)
 
-    def start(self, source: Source, state: DecodeState) -> None:
+    def start(self, source: Source, state: Rows) -> None:
         """Take the guesses of the batch's sentences.
 
         Raises:

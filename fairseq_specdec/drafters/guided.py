@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DraftBlock
+from fairseq_specdec.blocks import DraftBlock, Rows
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
-from fairseq_specdec.engine import native_round
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.engine.native import rounds
 
 MAX_SUFFIX = 3  # longest suffix of the output that is looked up in the guide, as published
 DEFAULT_BLOCK_SIZE = 32
@@ -55,12 +54,12 @@ class GuidedDrafter(Drafter):
         self._is_next = device.reads_freely(guide)  # elsewhere every round is alike, the first one too
         self._place = torch.full_like(lengths, 0 if self._is_next else -1)
 
-    def propose(self, state: DecodeState) -> DraftBlock:
+    def propose(self, state: Rows) -> DraftBlock:
         """Copy up to K tokens from the place that the output has got to. O(B * G); no host read."""
         is_next, self._is_next = self._is_next, True
-        if self._rule is _edit_aware_place and native_round.can_run(self._guide):
+        if self._rule is _edit_aware_place and rounds.can_run(self._guide):
             guide, rows = (self._guide, self._lengths), (state.tokens, state.lengths)
-            return DraftBlock(*native_round.copy_guide(guide, self._place, rows, self.block_size, is_next))
+            return DraftBlock(*rounds.copy_guide(guide, self._place, rows, self.block_size, is_next))
         if not is_next:
             self._place.copy_(self._rule(self._guide, self._lengths, self._place, state))
         columns = self._place[:, None] + torch.arange(self.block_size, device=self._place.device)  # [B, K]
@@ -82,7 +81,7 @@ class GuidedDrafter(Drafter):
         self._place = self._place.index_select(0, rows)
 
 
-def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: DecodeState) -> Tensor:
+def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: Rows) -> Tensor:
     """Return [B] int64, where to go on: behind the shortest suffix that occurs once; the end where there is none.
 
     Args:
@@ -103,7 +102,7 @@ def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: 
     return torch.where(goes_on, stands_for + 1, place)
 
 
-def _edit_aware_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: DecodeState) -> Tensor:
+def _edit_aware_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: Rows) -> Tensor:
     """Return [B] int64, where to go on by the edit-aware rule; arguments as of the published one."""
     n_common = suffix_lengths(guide, last_tokens(state, MAX_SUFFIX, 1))  # [B, G]
     offset = torch.arange(guide.size(1), device=guide.device) - stands_for[:, None]

@@ -7,11 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Source
+from fairseq_specdec.blocks import Rows, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
-from fairseq_specdec.state import DecodeState
 
 N_SPECIAL = 4  # bos, pad, eos and unk, which all dictionaries have
 
@@ -53,6 +52,6 @@ class InputDrafter(GuidedDrafter):
         """Move the table of symbols."""
         self.symbols = None if self.symbols is None else self.symbols.to(device)
 
-    def start(self, source: Source, state: DecodeState) -> None:
+    def start(self, source: Source, state: Rows) -> None:
         """Keep the source, in target ids and aligned on the left."""
         self.begin(source.aligned(self.symbols), source.lengths)

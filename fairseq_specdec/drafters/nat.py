@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Rows, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
 from fairseq_specdec.engine.encoder import FastEncoder
-from fairseq_specdec.state import DecodeState
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +64,7 @@ class NatDrafter(Drafter):
             self._encoder = FastEncoder(self.model.encoder, self.engine_dtype)
         self._decoder = BlockDecoder(read_block_decoder(self.model.decoder, self.engine_dtype))
 
-    def start(self, source: Source, state: DecodeState) -> None:
+    def start(self, source: Source, state: Rows) -> None:
         """Encode the source, unless it is longer than the encoder's positions: then nothing is drafted.
 
         On a CPU that waits for the first draft: a batch for which none pays goes without.
@@ -92,7 +91,7 @@ class NatDrafter(Drafter):
             net_input = {"src_tokens": source.tokens, "src_lengths": source.lengths}
             self._decoder.start(self._encoder.forward(net_input), self._capacity)
 
-    def propose(self, state: DecodeState) -> DraftBlock:
+    def propose(self, state: Rows) -> DraftBlock:
         """Fill K masks behind each row's tokens; cost grows with prefix + K, unless the decoder has one layer."""
         k, lengths = self.block_size, state.lengths - 1  # the initial eos is no part of the drafter's input
         if not self._can_draft:

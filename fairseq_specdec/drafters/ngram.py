@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Rows, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.drafters.ngram_table import NgramTable
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
-from fairseq_specdec.state import Decoded, DecodeState
 
 DEFAULT_BLOCK_SIZE = 8
 MAX_N = 4  # longest n-gram that is looked up
@@ -78,13 +77,13 @@ class NgramDrafter(Drafter):
         self.symbols = None if self.symbols is None else self.symbols.to(device)
         self._tried, self._right = self._tried.to(device), self._right.to(device)
 
-    def start(self, source: Source, state: DecodeState) -> None:
+    def start(self, source: Source, state: Rows) -> None:
         """Keep the source, in target ids and aligned on the left."""
         # a sentence begins behind an eos
         self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
         self._asked = torch.zeros_like(source.lengths)
 
-    def propose(self, state: DecodeState) -> DraftBlock:
+    def propose(self, state: Rows) -> DraftBlock:
         """Draft from the longer of the two matches. O(B * (S + T) * MAX_N); no host read on a GPU."""
         if self._unread:
             self._catch_up()
@@ -100,13 +99,13 @@ class NgramDrafter(Drafter):
         lengths = torch.where(is_copy, n_copied.masked_fill(matched.eq(0), 0), n_likely)
         return DraftBlock(torch.where(is_copy[:, None], copied, likely).clamp(min=0), lengths)
 
-    def finish(self, decoded: Decoded) -> None:
+    def finish(self, tokens: Tensor, lengths: Tensor) -> None:
         """Learn from what was decoded.
 
         On a CPU that waits for the next draft, since drafts may not pay and learning costs more than a round.
         """
-        self._unread.append((decoded.tokens, decoded.lengths))
-        if not device.reads_freely(decoded.tokens) or len(self._unread) >= MOST_UNREAD:
+        self._unread.append((tokens, lengths))
+        if not device.reads_freely(tokens) or len(self._unread) >= MOST_UNREAD:
             self._catch_up()
 
     def _catch_up(self) -> None:
@@ -135,7 +134,7 @@ class NgramDrafter(Drafter):
         """Return all that rows have here, each tensor with a row for every one."""
         return [self._source, self._asked]
 
-    def _copy(self, state: DecodeState, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _copy(self, state: Rows, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find the longest match in the row itself, the latest where there are several.
 
         Returns:

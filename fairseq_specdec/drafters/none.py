@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fairseq_specdec.blocks import DraftBlock, Source
+from fairseq_specdec.blocks import DraftBlock, Rows, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
-from fairseq_specdec.state import DecodeState
 
 
 @DRAFTERS.register("none")
@@ -20,12 +19,12 @@ class NoDrafter(Drafter):
         """Make it; a block size has no meaning here and is ignored."""
         return cls()
 
-    def start(self, source: Source, state: DecodeState) -> None:
+    def start(self, source: Source, state: Rows) -> None:
         """Nothing to prepare."""
 
-    def propose(self, state: DecodeState) -> DraftBlock:
+    def propose(self, state: Rows) -> DraftBlock:
         """Return tokens [B, 0]."""
-        return state.no_draft()
+        return DraftBlock.empty(state)
 
     def select_rows(self, rows: Tensor) -> None:
         """Nothing to select."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.blocks import Rows
 
 
-def last_tokens(state: DecodeState, n: int, first: int) -> Tensor:
+def last_tokens(state: Rows, n: int, first: int) -> Tensor:
     """Return the last tokens of each row.
 
     Args:

@@ -14,7 +14,7 @@ from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.linear import LinearMap, convert_all, read_linear
-from fairseq_specdec.engine.native_layer import Keys, native_layers, run_layers
+from fairseq_specdec.engine.native.layer import Keys, native_layers, run_layers
 from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.weights import DecoderWeights, read_decoder
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fairseq_specdec import device
 from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
-from fairseq_specdec.engine.native_layer import Keys, NativeLayer, native_layers, run_layers
+from fairseq_specdec.engine.native.layer import Keys, NativeLayer, native_layers, run_layers
 from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
-from fairseq_specdec.engine.native_decoder import native_decoder
+from fairseq_specdec.engine.native.decoder import native_decoder
 from fairseq_specdec.engine.weights import DecoderWeights
 
 

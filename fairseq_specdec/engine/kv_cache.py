@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.engine.native_layer import CCache, CKeys, Keys
+from fairseq_specdec.engine.native.layer import CCache, CKeys, Keys
 
 CLEAR_AHEAD = 32  # positions
 

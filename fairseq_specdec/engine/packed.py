@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec.engine.linear import Linear, LinearMap
-from fairseq_specdec.engine.native import NativeLinear, library
+from fairseq_specdec.engine.native.library import NativeLinear, library
 
 
 class PackedLinear:

@@ -13,7 +13,7 @@ from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
-from fairseq_specdec.rules import drop_nan
+from fairseq_specdec.rules.constrain import drop_nan
 
 Memory = list[EncoderOutput]  # one for each model of the ensemble
 

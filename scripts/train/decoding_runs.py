@@ -25,7 +25,7 @@ from fairseq_cli import generate as fairseq_generate
 
 import fairseq_specdec
 from fairseq_specdec.bench.device import name_of
-from fairseq_specdec.engine.native import layers_by
+from fairseq_specdec.engine.native.library import layers_by
 from fairseq_specdec.evaluation.generate_log import GenerateLog, read_generate_log
 
 STOCK = ("--task", "translation", "--beam", "1")

@@ -33,8 +33,8 @@ from fairseq_specdec.cli.info import describe
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
-from fairseq_specdec.rules import Limits
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.state import DecodeState
 
 RUNS = Path("runs/drafts")
 BLOCK_SIZES = (5, 8)

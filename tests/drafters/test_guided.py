@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fairseq_specdec.drafters.input import InputDrafter
-from fairseq_specdec.rules import Limits
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.state import DecodeState
 from tests.oracle import EOS, PAD, UNK, Words, fresh_state, simulate
 
 CORRECTIONS = [

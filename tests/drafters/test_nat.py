@@ -9,7 +9,6 @@ from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 
 from fairseq_specdec.blocks import EncoderOutput, Source
-from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.config import OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DrafterSetting
 from fairseq_specdec.drafters.nat import NatDrafter
@@ -18,8 +17,9 @@ from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.load import load_drafter
 from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.rules import Limits
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.budget import BlockBudget
+from fairseq_specdec.search.state import DecodeState
 from fairseq_specdec.stats import SpecStats
 from tests import tiny
 from tests.vectors import VECTORS, with_vectors

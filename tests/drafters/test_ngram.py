@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from fairseq_specdec.blocks import DraftBlock
 from fairseq_specdec.drafters import ngram
 from fairseq_specdec.drafters.base import DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.ngram import NgramDrafter
@@ -171,7 +172,7 @@ def test_a_batch_that_failed_as_a_whole_is_not_held_against_its_kind_for_ever():
 def test_what_was_decoded_without_a_draft_is_learned_as_well(joined, asked):
     samples, drafter = list(batches(joined[1], 8, 32, "train")), NgramDrafter(8, EOS)
     if not asked:
-        drafter.propose = lambda state: state.no_draft()
+        drafter.propose = DraftBlock.empty
     first = sum(decode(joined, drafter, samples))
     vars(drafter).pop("propose", None)
     assert sum(decode(joined, drafter, samples)) < 0.8 * first

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
-from fairseq_specdec.engine.native import NativeLinear
+from fairseq_specdec.engine.native.library import NativeLinear
 from fairseq_specdec.engine.packed import PackedLinear, pack
 from fairseq_specdec.engine.weights import read_decoder
 from tests import tiny

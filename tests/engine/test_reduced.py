@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_specdec.engine import native
 from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
-from fairseq_specdec.engine.native import NativeLinear
+from fairseq_specdec.engine.native import library as native
+from fairseq_specdec.engine.native.library import NativeLinear
 from fairseq_specdec.engine.packed import PackedLinear
 from fairseq_specdec.engine.reduced import converter, reduce, rounded
 from fairseq_specdec.engine.weights import read_decoder

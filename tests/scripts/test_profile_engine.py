@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_specdec.engine import native
+from fairseq_specdec.engine.native import library as native
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 

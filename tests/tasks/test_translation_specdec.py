@@ -342,7 +342,7 @@ def test_errors_leave_the_process_with_status_1_and_the_message_last(data_bin, v
 
 WRONG = """
 import sys, fairseq_specdec
-from fairseq_specdec.decode import SpecDecoder
+from fairseq_specdec.search.decode import SpecDecoder
 decode = SpecDecoder.decode
 def corrupt(self, batch):
     decoded = decode(self, batch)

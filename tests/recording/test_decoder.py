@@ -7,7 +7,7 @@ import torch
 
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.generator import batch_of
-from fairseq_specdec.recorded import RecordedDecoder
+from fairseq_specdec.recording.decoder import RecordedDecoder
 from tests import oracle, tiny
 from tests.kinds import KINDS, drafter_for
 from tests.oracle import assert_same, batches, ours
@@ -193,7 +193,7 @@ def test_a_drafter_that_cannot_read_sources_as_wide_drafts_until_there_are_some(
 
 
 def test_a_batch_that_cannot_be_recorded_is_decoded_in_its_turn(setting, monkeypatch):
-    monkeypatch.setattr("fairseq_specdec.recorded.MAX_ROWS", 4)
+    monkeypatch.setattr("fairseq_specdec.recording.decoder.MAX_ROWS", 4)
     alone, recorder = run(setting, NoDrafter(), sorted_batches(setting[1], 4, 4, 8))
     assert 0 < recorder.n_rounds < alone
 
@@ -220,7 +220,7 @@ def test_an_error_when_a_batch_is_given_out_loses_none(setting):
     def fail_once(decoder, recorder):
         calls = itertools.count(1)
 
-        def finish(decoded):
+        def finish(tokens, lengths):
             if next(calls) == 3:
                 raise RuntimeError("out of memory")
 
@@ -230,7 +230,7 @@ def test_an_error_when_a_batch_is_given_out_loses_none(setting):
 
 
 def test_a_run_in_little_memory_is_the_same_run(setting, monkeypatch):
-    monkeypatch.setattr("fairseq_specdec.recorded.MAX_BYTES", 1)
+    monkeypatch.setattr("fairseq_specdec.recording.decoder.MAX_BYTES", 1)
     run(setting, NoDrafter(), sorted_batches(setting[1], 6, 3))
 
 
@@ -255,7 +255,7 @@ def test_memory_of_sessions_is_bounded(setting, data_bin, monkeypatch):
     one = next(batches(task, 1))
     fast.generate(models, one)
     (session,) = sessions(fast).values()
-    monkeypatch.setattr("fairseq_specdec.recorded.MAX_BYTES", 3 * session.n_bytes)
+    monkeypatch.setattr("fairseq_specdec.recording.decoder.MAX_BYTES", 3 * session.n_bytes)
     for sample in batches(task, 2):
         fast.generate(models, sample)
         assert sum(s.n_bytes for s in sessions(fast).values()) <= 3 * session.n_bytes

@@ -9,13 +9,13 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 
-from fairseq_specdec.ahead import AheadDecoder
 from fairseq_specdec.api import SpecModel
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.decode import Batch
-from fairseq_specdec.recorded import RecordedDecoder
-from fairseq_specdec.rules import Limits
+from fairseq_specdec.recording.ahead import AheadDecoder
+from fairseq_specdec.recording.decoder import RecordedDecoder
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.decode import Batch
 from fairseq_specdec.tasks.look_ahead import PulledSamples
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 from tests.oracle import EOS, PAD, UNK, assert_same

@@ -11,7 +11,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from fairseq_specdec.engine.native import library
+from fairseq_specdec.engine.native.library import library
 
 
 class _CRound(ctypes.Structure):

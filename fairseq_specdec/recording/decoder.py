@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.engine.graphs import Recorder
-from fairseq_specdec.sessions import CannotRecordError, Session, Shape, step_up
-from fairseq_specdec.state import Decoded, Tally
+from fairseq_specdec.recording.sessions import CannotRecordError, Session, Shape, step_up
+from fairseq_specdec.search.decode import Batch, SpecDecoder
+from fairseq_specdec.search.state import Decoded, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class RecordedDecoder:
             rows.count(session.round(min((batch.limits for batch in under_way), key=lambda limits: limits.max_len)))
             while rows.first_is_done(session):
                 decoded = rows.give_out(session)
-                self.plain.drafter.finish(decoded)
+                self.plain.drafter.finish(decoded.tokens, decoded.lengths)
                 under_way.popleft()  # not before: a batch that fails on the way is decoded again
                 yield decoded
 

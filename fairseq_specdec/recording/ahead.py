@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.decode import Batch
-from fairseq_specdec.recorded import RecordedDecoder
-from fairseq_specdec.state import Decoded
+from fairseq_specdec.recording.decoder import RecordedDecoder
+from fairseq_specdec.search.decode import Batch
+from fairseq_specdec.search.state import Decoded
 
 Sample = dict[str, Any]
 

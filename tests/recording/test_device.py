@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fairseq_specdec.acceptance import accept_rule
 from fairseq_specdec.blocks import Source
-from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
-from fairseq_specdec.recorded import RecordedDecoder
-from fairseq_specdec.rules import Limits
+from fairseq_specdec.recording.decoder import RecordedDecoder
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.acceptance import accept_rule
+from fairseq_specdec.search.decode import Batch, SpecDecoder
 from tests import oracle
 from tests.kinds import KINDS, drafter_for
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fairseq_specdec.engine.native import CLinear, NativeLinear, address, library
+from fairseq_specdec.engine.native.library import CLinear, NativeLinear, address, library
 from fairseq_specdec.engine.weights import EncoderLayerWeights
 
 _EPILOGUES = {"relu": 1, "gelu": 2}  # names of activation functions, and what csrc/linear.h calls them

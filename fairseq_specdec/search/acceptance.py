@@ -9,7 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from fairseq_specdec.blocks import DraftBlock, Verdict
-from fairseq_specdec.engine import native_round
+from fairseq_specdec.engine.native import rounds
 
 AcceptRule = Callable[[DraftBlock, Tensor], Verdict]
 
@@ -24,8 +24,8 @@ def accept_exact(draft: DraftBlock, lprobs: Tensor) -> Verdict:
     Returns:
         Verdict whose tokens are those of greedy decoding, whatever the draft.
     """
-    if native_round.can_run(lprobs):
-        return Verdict(*native_round.accept_exact(draft.tokens, draft.lengths, lprobs))
+    if rounds.can_run(lprobs):
+        return Verdict(*rounds.accept_exact(draft.tokens, draft.lengths, lprobs))
     best = lprobs.argmax(-1)  # [B, K + 1]; a tie goes to the same token here and when it is added later
     if best.size(1) == 1:  # nothing was drafted
         return Verdict(draft.lengths, best.squeeze(1))

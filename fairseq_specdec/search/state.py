@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.blocks import DraftBlock, Verdict
-from fairseq_specdec.engine import native_round
-from fairseq_specdec.rules import Limits, Reach
+from fairseq_specdec.engine.native import rounds
+from fairseq_specdec.rules.limits import Limits, Reach
 
 
 class Tally:
@@ -133,10 +133,6 @@ class DecodeState:
         """B, finished rows that are still in the batch counted."""
         return self.finished.numel()
 
-    def no_draft(self) -> DraftBlock:
-        """Return tokens [B, 0]."""
-        return DraftBlock(self.tokens[:, :0], torch.zeros_like(self.lengths))
-
     def trim(self, draft: DraftBlock, limit: int | None = None) -> DraftBlock:
         """Cut a draft to ``limit`` tokens and to what this batch can use.
 
@@ -146,7 +142,7 @@ class DecodeState:
         if self._is_compiled(draft.lengths):
             most = draft.tokens.size(1) if limit is None else limit
             ends = (self.finished, self.limits.max_len, most)
-            lengths, longest = native_round.trim(draft.lengths, self.lengths, *ends)
+            lengths, longest = rounds.trim(draft.lengths, self.lengths, *ends)
             return DraftBlock(draft.tokens[:, :longest], lengths)
         room = self.limits.last_step + 1 - self.lengths  # [B]; the token after the draft needs a place as well
         lengths = torch.minimum(draft.lengths, room).clamp(min=0, max=limit).masked_fill(self.finished, 0)
@@ -203,11 +199,11 @@ class DecodeState:
 
     def _is_compiled(self, like: Tensor) -> bool:
         """Say whether compiled code knows what is asked for; it has one last step for all rows."""
-        return self.limits.last_steps is None and native_round.can_run(like)
+        return self.limits.last_steps is None and rounds.can_run(like)
 
     def _commit_native(self, draft: DraftBlock, verdict: Verdict, lprobs: Tensor) -> Tensor:
         """Do the same by compiled code."""
-        self.status = native_round.commit(
+        self.status = rounds.commit(
             (self.tokens, self.scores, self.lengths, self.finished),
             (self.limits.eos, self.limits.max_len),
             (draft.tokens, draft.lengths),

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec.blocks import DraftBlock, Source
-from fairseq_specdec.decode import Batch, SpecDecoder
 from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.graphs import Recorder, Recording
-from fairseq_specdec.rules import ANYWHERE, Limits, Reach
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.rules.limits import ANYWHERE, Limits, Reach
+from fairseq_specdec.search.decode import Batch, SpecDecoder
+from fairseq_specdec.search.state import DecodeState
 
 FREE_SHARE = 8  # of so many places one has to be free before rows are moved
 

@@ -10,12 +10,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_specdec.engine import native, native_decoder, native_layer, native_round
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.linear import Linear, Norm
-from fairseq_specdec.engine.native import NativeLinear
-from fairseq_specdec.engine.native_layer import native_layers
+from fairseq_specdec.engine.native import decoder as native_decoder
+from fairseq_specdec.engine.native import layer as native_layer
+from fairseq_specdec.engine.native import library as native
+from fairseq_specdec.engine.native import rounds
+from fairseq_specdec.engine.native.layer import native_layers
+from fairseq_specdec.engine.native.library import NativeLinear
 from fairseq_specdec.engine.weights import read_encoder, read_verifier
 from tests import tiny
 
@@ -25,7 +28,7 @@ def library(request, monkeypatch):
     """One library after the other."""
     lib = native.load(request.param)
     assert lib is not None, f"{request.param} is not built: make install"
-    for module in (native, native_layer, native_decoder, native_round):
+    for module in (native, native_layer, native_decoder, rounds):
         monkeypatch.setattr(module, "library", lambda: lib)
     return lib
 
@@ -72,7 +75,7 @@ def test_a_team_smaller_than_asked_for_does_all_of_the_work():
 import torch
 import fairseq_specdec
 from fairseq_specdec.engine.linear import Linear
-from fairseq_specdec.engine.native import NativeLinear
+from fairseq_specdec.engine.native.library import NativeLinear
 torch.set_num_threads(3)
 linear, x = Linear(torch.randn(100, 8), None), torch.randn(5, 8)
 torch.testing.assert_close(NativeLinear(linear)(x), torch.nn.functional.linear(x, *linear))

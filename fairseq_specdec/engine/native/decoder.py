@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.linear import Norm
-from fairseq_specdec.engine.native import CLinear, NativeLinear, address, library
-from fairseq_specdec.engine.native_layer import CNorm, NativeLayer, native_layers
+from fairseq_specdec.engine.native.layer import CNorm, NativeLayer, native_layers
+from fairseq_specdec.engine.native.library import CLinear, NativeLinear, address, library
 from fairseq_specdec.engine.weights import DecoderWeights
 
 

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
-from fairseq_specdec.acceptance import accept_exact
 from fairseq_specdec.blocks import DraftBlock, Verdict
 from fairseq_specdec.drafters.guided import GuidedDrafter
-from fairseq_specdec.engine import native, native_round
-from fairseq_specdec.rules import Limits
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.engine.native import library as native
+from fairseq_specdec.engine.native import rounds
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.acceptance import accept_exact
+from fairseq_specdec.search.state import DecodeState
 
 PAD, EOS, UNK = 1, 2, 3
 
@@ -19,7 +20,7 @@ PAD, EOS, UNK = 1, 2, 3
 def library(request, monkeypatch):
     """One library after the other."""
     lib = native.load(request.param)
-    monkeypatch.setattr(native_round, "library", lambda: lib)
+    monkeypatch.setattr(rounds, "library", lambda: lib)
     return lib
 
 
@@ -41,7 +42,7 @@ def test_the_same_draft_tokens_are_accepted(library, monkeypatch, width, symbols
         draft, lprobs = round_of(7, width, symbols, generator)
         found = accept_exact(draft, lprobs)
         with monkeypatch.context() as patch:
-            patch.setattr(native_round, "library", lambda: None)
+            patch.setattr(rounds, "library", lambda: None)
             expected = accept_exact(draft, lprobs)
         assert found.n_accepted.tolist() == expected.n_accepted.tolist()
         assert found.next_token.tolist() == expected.next_token.tolist()
@@ -67,7 +68,7 @@ def test_rows_become_the_same(library, monkeypatch, width, max_len):
         verdict = Verdict(n_accepted, torch.randint(0, 9, (6,), generator=generator))
         kept = states[0].commit(draft, verdict, lprobs)
         with monkeypatch.context() as patch:
-            patch.setattr(native_round, "library", lambda: None)
+            patch.setattr(rounds, "library", lambda: None)
             expected = states[1].commit(draft, verdict, lprobs)
         assert kept.tolist() == expected.tolist()
         assert states[0].status.tolist() == states[1].status.tolist()
@@ -89,7 +90,7 @@ def test_drafts_are_cut_to_the_same_length(library, monkeypatch, limit):
         draft = DraftBlock(torch.randint(0, 9, (8, 8), generator=generator), lengths)
         found = state.trim(draft, limit)
         with monkeypatch.context() as patch:
-            patch.setattr(native_round, "library", lambda: None)
+            patch.setattr(rounds, "library", lambda: None)
             expected = state.trim(draft, limit)
         assert found.lengths.tolist() == expected.lengths.tolist()
         assert found.tokens.tolist() == expected.tokens.tolist()
@@ -110,7 +111,7 @@ def test_the_same_is_copied_from_a_guide(library, monkeypatch):
         for _ in range(6):
             found = ours.propose(state)
             with monkeypatch.context() as patch:
-                patch.setattr(native_round, "library", lambda: None)
+                patch.setattr(rounds, "library", lambda: None)
                 expected = torchs.propose(state)
             assert found.lengths.tolist() == expected.lengths.tolist()
             assert found.tokens.tolist() == expected.tokens.tolist()

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.acceptance import AcceptRule
 from fairseq_specdec.blocks import DraftBlock, Source
-from fairseq_specdec.budget import BlockBudget
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Verifier
-from fairseq_specdec.rules import Limits, constrain
-from fairseq_specdec.state import Decoded, DecodeState
+from fairseq_specdec.rules.constrain import constrain
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.acceptance import AcceptRule
+from fairseq_specdec.search.budget import BlockBudget
+from fairseq_specdec.search.state import Decoded, DecodeState
 
 
 class Batch(NamedTuple):
@@ -91,7 +92,7 @@ class SpecDecoder:
             if budget is not None and limit > 0:
                 budget.judged(*counts.tolist())
         decoded = state.result()
-        self.drafter.finish(decoded)
+        self.drafter.finish(decoded.tokens, decoded.lengths)
         return decoded
 
     def judge(self, state: DecodeState, draft: DraftBlock) -> Tensor:
@@ -111,7 +112,7 @@ class SpecDecoder:
     def _draft(self, state: DecodeState, limit: int, budget: BlockBudget | None) -> DraftBlock:
         """Draft up to ``limit`` tokens a row; nothing is asked of the drafter for 0."""
         if limit == 0:
-            return state.no_draft()
+            return DraftBlock.empty(state)
         began = time.perf_counter()
         draft = self.drafter.propose(state)
         if budget is not None:

@@ -4,9 +4,9 @@ import random
 import pytest
 import torch
 
-from fairseq_specdec import budget as budget_module
 from fairseq_specdec.blocks import DraftBlock
-from fairseq_specdec.budget import PROBE, PROBE_AFTER, PROBE_RARELY, BlockBudget
+from fairseq_specdec.search import budget as budget_module
+from fairseq_specdec.search.budget import PROBE, PROBE_AFTER, PROBE_RARELY, BlockBudget
 
 
 class Machine:

@@ -1,4 +1,4 @@
-"""The library of compiled code for the CPU, and linear maps by it; the layers are in `native_layer.py`.
+"""The library of compiled code for the CPU, and linear maps by it; the layers are in `layer.py`.
 
 Sums are taken in one order whatever the number of positions, rows and threads, so a position gets the same
 bits alone and in a block.

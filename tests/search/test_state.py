@@ -1,8 +1,8 @@
 import torch
 
 from fairseq_specdec.blocks import DraftBlock, Verdict
-from fairseq_specdec.rules import Limits
-from fairseq_specdec.state import DecodeState
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.state import DecodeState
 
 EOS = 2
 LIMITS = Limits(pad=1, unk=3, eos=EOS, max_len=20)

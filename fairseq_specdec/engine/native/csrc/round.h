@@ -1,5 +1,5 @@
 // What surrounds a pass: drafts are cut to what fits, which tokens stand, and what rows become by them. The same as
-// accept_exact of acceptance.py and DecodeState.trim and commit of state.py, which say what it means; tests hold them
+// accept_exact of search/acceptance.py and DecodeState.trim and commit of search/state.py, which say what it means; tests hold them
 // together.
 #pragma once
 

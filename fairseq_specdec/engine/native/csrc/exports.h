@@ -5,7 +5,7 @@
 
 extern "C" {
 
-// Goes up with every change of a struct or of what a function takes; native.py has the same number.
+// Goes up with every change of a struct or of what a function takes; library.py has the same number.
 int64_t specdec_interface() { return 6; }
 
 // Floats of scratch memory that a pass over so many positions needs.

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from fairseq_specdec.rules import Limits, constrain, drop_nan
+from fairseq_specdec.rules.constrain import constrain, drop_nan
+from fairseq_specdec.rules.limits import Limits
 
 PAD, EOS, UNK = 1, 2, 3
 

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from fairseq_specdec.acceptance import accept_exact, accept_rule, accept_top_beta
 from fairseq_specdec.blocks import DraftBlock
+from fairseq_specdec.search.acceptance import accept_exact, accept_rule, accept_top_beta
 
 
 def scores(*rows):

@@ -1,0 +1,1 @@
+"""Compiled code for the CPU: its library, and what calls it."""

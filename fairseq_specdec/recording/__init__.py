@@ -1,0 +1,1 @@
+"""Rounds recorded on a GPU: sessions, rows that take free places, what will be asked for next."""

@@ -1,0 +1,1 @@
+"""What generation options do to scores."""

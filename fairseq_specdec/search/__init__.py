@@ -1,0 +1,1 @@
+"""What decides tokens: the loop, the state of a batch, acceptance, the budget of a round."""
