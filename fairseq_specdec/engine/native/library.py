@@ -22,7 +22,7 @@ from fairseq_specdec.engine.linear import Linear
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 6  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 7  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -79,9 +79,12 @@ def load(name: str) -> ctypes.CDLL | None:
         lib.specdec_linear.argtypes, lib.specdec_linear.restype = [pointer, pointer, integer, pointer, integer], None
         lib.specdec_layers.argtypes = [pointer, integer, pointer, integer, integer, *[pointer] * 4, integer]
         lib.specdec_layers.restype = None
-        arguments = [pointer, pointer, integer, integer, *[pointer] * 4, integer, *[pointer] * 3]
+        arguments = [pointer, pointer, integer, integer, *[pointer] * 4, integer, *[pointer] * 4]
         lib.specdec_decode.argtypes = [*arguments, ctypes.c_double, integer]
         lib.specdec_decode.restype = integer
+        lib.specdec_rank.argtypes = [pointer, pointer, pointer, integer, pointer, integer]
+        lib.specdec_rank.restype = integer
+        lib.specdec_advance.argtypes, lib.specdec_advance.restype = [pointer] * 4, integer
         lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer], None
         lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
         lib.specdec_trim.restype = integer
