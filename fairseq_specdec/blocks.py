@@ -42,8 +42,9 @@ class EncoderOutput(NamedTuple):
 class Paths(NamedTuple):
     """Where positions that do not follow one another come from: each has a path of its own through the cache.
 
-    A slot is a place of a row's cache. A block's positions take the next free slots in their order; a path ends with the
-    position's own slot. Paths may share their beginning: reordering beams copies slots' numbers, never keys or values.
+    A slot is a place of a row's cache. A block's positions take the next free slots in their order; a path ends with
+    the position's own slot. Paths may share their beginning: reordering beams copies numbers of slots, never keys or
+    values.
 
     Args:
         slots: [B, N, P] int32, each position's path; anything that is a slot behind its end.

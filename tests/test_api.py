@@ -203,7 +203,7 @@ def test_one_string_is_refused(model):
     [
         ({"max_len": 3}, "max_len must be an option .* did you mean max_len_"),
         ({"prefix_size": 3}, "prefix_size must be an option"),
-        ({"beam": 5}, "--beam must be 1"),
+        ({"beam": 5, "drafter": "ngram"}, "--beam must be 1"),
         ({"drafter": "nat"}, "--drafter-path is required"),
         ({"drafter": "file"}, "--draft-file is required by --drafter file"),
         ({"drafter": "input"}, "--drafter input needs symbols that are in both dictionaries"),

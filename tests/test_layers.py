@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "fairseq_specdec"
 PACKAGE = ROOT.name
 BASE = {"config", "registry", "device", "blocks"}
-DECODING = {"rules", "engine", "search", "drafters", "recording", "options", "stats", "certificate", "generator"}
+DECODING = {"rules", "engine", "search", "drafters", "recording", "options", "stats", "certificate"}
+DECODING |= {"hypotheses", "generator"}
 
 # What each part (a module at the top, or a folder) may import of the others: a whole part, or one module of it by its
 # dotted name. What is not listed may not be imported. Parts stand in the order in which they build on one another.
@@ -28,6 +29,7 @@ ALLOWED = {
     "options": {"config", "registry"},
     "stats": {"config", "search.state"},
     "certificate": {"config", "rules"},
+    "hypotheses": {"options", "search.nbest"},
     "generator": (BASE | DECODING) - {"generator"},
     "training": BASE | DECODING | {"compat", "models.checkpoint"},
     "models": BASE | {"compat", "engine", "drafters", "training"},
@@ -40,7 +42,18 @@ ALLOWED = {
 }
 # What registers with fairseq or faces it; all else sees plain torch modules, tensors and text. training.init fills a
 # drafter from a verifier, whose table of positions may be fairseq's sinusoids.
-MAY_IMPORT_FAIRSEQ = {"__init__", "compat", "generator", "models", "criterions", "tasks", "api", "cli", "training.init"}
+MAY_IMPORT_FAIRSEQ = {
+    "__init__",
+    "compat",
+    "hypotheses",
+    "generator",
+    "models",
+    "criterions",
+    "tasks",
+    "api",
+    "cli",
+    "training.init",
+}
 MAY_IMPORT_FAIRSEQ |= {"bench.ctranslate2", "bench.data", "bench.load", "bench.systems"}
 ONLY_STANDARD_LIBRARY = {"config", "registry"}
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from fairseq_specdec.engine.verifier import Verifier
-from fairseq_specdec.search.beam_state import BeamState, Ended
+from fairseq_specdec.search.beam_state import BeamState
 from fairseq_specdec.search.decode import Batch
+from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.search.state import Tally
 
 
@@ -22,7 +23,7 @@ class BeamDecoder:
         self.verifier, self.beam = verifier, beam
 
     @torch.no_grad()
-    def decode(self, batch: Batch) -> tuple[Ended, Tally]:
+    def decode(self, batch: Batch) -> tuple[NBest, Tally]:
         """Decode a batch; return the hypotheses of each sentence, and counts: a round is a step of a sentence."""
         state = BeamState(batch.limits, batch.first, self.beam)
         self.verifier.start(batch.net_input, BeamState.capacity(batch.limits, self.beam))

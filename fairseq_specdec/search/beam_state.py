@@ -18,6 +18,7 @@ from fairseq_specdec.engine.native import beam as native_beam
 from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.rules.constrain import constrain
 from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.nbest import NBest
 
 
 class Candidates(NamedTuple):
@@ -32,26 +33,6 @@ class Candidates(NamedTuple):
     scores: Tensor
     tokens: Tensor
     beams: Tensor
-
-
-class Ended(NamedTuple):
-    """Hypotheses that have ended, in the order in which they did.
-
-    While a batch is decoded there is one place more than b, for what is not kept.
-
-    Args:
-        tokens: [S, b, T] int64, without the first token, eos last; anything past a hypothesis's length.
-        scores: [S, b, T] float32, log-probability of each token.
-        totals: [S, b] float32, their sum as fairseq adds it up.
-        lengths: [S, b] int64, eos counted.
-        n: [S] int64, how many there are.
-    """
-
-    tokens: Tensor
-    scores: Tensor
-    totals: Tensor
-    lengths: Tensor
-    n: Tensor
 
 
 class BeamState:
@@ -78,7 +59,7 @@ class BeamState:
         self._spare = tuple(torch.zeros_like(part) for part in self._beams)  # filled by the next step
         self._last = self._tokens[:, :, 0].contiguous()
         places = (size[0], beam + 1)
-        self._ended = Ended(
+        self._ended = NBest(
             first.new_zeros(*places, size[2]),
             self._totals.new_zeros(*places, size[2]),
             self._totals.new_zeros(places),
@@ -87,7 +68,7 @@ class BeamState:
         )
         self._finished = torch.zeros_like(first, dtype=torch.bool)
         self._rows = torch.arange(first.size(0), device=first.device)
-        self._aside = Ended(*(part.clone() for part in self._ended))
+        self._aside = NBest(*(part.clone() for part in self._ended))
         self.n_finished = self.n_steps = 0
 
     @property
@@ -223,17 +204,17 @@ class BeamState:
         self._set_aside()
         self._tokens, self._totals, self._slots = (part.index_select(0, rows) for part in self._beams)
         self._spare = tuple(torch.zeros_like(part) for part in self._beams)
-        self._ended = Ended(*(part.index_select(0, rows) for part in self._ended))
+        self._ended = NBest(*(part.index_select(0, rows) for part in self._ended))
         self._last, self._finished = self._last.index_select(0, rows), self._finished.index_select(0, rows)
         self._rows = self._rows.index_select(0, rows)
         self.limits = self.limits.select_rows(rows)
         self.n_finished = 0
 
-    def result(self) -> Ended:
+    def result(self) -> NBest:
         """Return the hypotheses of all sentences, in the sentences' first order."""
         self._set_aside()
         *parts, n = self._aside
-        return Ended(*(part[:, : self.beam] for part in parts), n)
+        return NBest(*(part[:, : self.beam] for part in parts), n)
 
     def _set_aside(self) -> None:
         for done, now in zip(self._aside, self._ended, strict=True):

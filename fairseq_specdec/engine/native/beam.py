@@ -86,8 +86,7 @@ def advance(
         candidates: as of `rank`.
         following: filled with the beams after the step.
         last: [S, b] int64, filled with their newest tokens.
-        ended: hypotheses that have ended: tokens [S, b + 1, T] int64, scores likewise float32, totals [S, b + 1] float32,
-            lengths likewise int64, their number [S] int64, and which sentences are finished [S] bool.
+        ended: the parts of an `NBest` with one place more than b, and which sentences are finished [S] bool.
 
     Returns:
         how many sentences are finished.
@@ -104,6 +103,7 @@ def advance(
 
 def _rules(limits: Limits) -> _CRules:
     prefix, match = limits.prefix, limits.source_lengths
+    assert prefix is None or prefix.is_contiguous()
     n_prefix = 0 if prefix is None else prefix.size(1)
     return _CRules(
         limits.pad,
