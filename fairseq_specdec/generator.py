@@ -11,6 +11,7 @@ import torch
 from fairseq import utils
 from torch import Tensor, nn
 
+from fairseq_specdec.beam_certificate import certify_beams
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.config import OptionError
@@ -28,9 +29,9 @@ from fairseq_specdec.recording.decoder import RecordedDecoder
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.acceptance import accept_rule
 from fairseq_specdec.search.beam import BeamDecoder
+from fairseq_specdec.search.beam_state import Step
 from fairseq_specdec.search.decode import Batch, SpecDecoder
 from fairseq_specdec.search.nbest import NBest
-from fairseq_specdec.search.state import Tally
 from fairseq_specdec.stats import SpecStats
 
 logger = logging.getLogger(__name__)
@@ -174,8 +175,6 @@ class SpecGenerator:
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
         batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token)
         found = self._decode(batch)
-        if self.certificate is not None:
-            self._certify(batch, found)
         sentences = rank_hypotheses(found, self.options, (batch.source.lengths - EOS_NOT_MATCHED).tolist())
         if self.options.print_alignment:
             align(self.models, self.dictionary, batch.net_input, sentences, self.options.print_alignment)
@@ -187,9 +186,7 @@ class SpecGenerator:
         The halves keep the padding and the limits of the whole batch, so their output is the same.
         """
         try:
-            found, tally = self._search(batch)
-            self.stats.add(tally, batch.n_rows)
-            return found
+            return self._search(batch)
         except (RuntimeError, MemoryError) as error:
             if batch.n_rows == 1 or not is_out_of_memory(error):
                 raise
@@ -200,12 +197,24 @@ class SpecGenerator:
         halves = [self._decode(batch.select_rows(half)) for half in rows.chunk(2)]
         return NBest(*(torch.cat(parts) for parts in zip(*halves, strict=True)))
 
-    def _search(self, batch: Batch) -> tuple[NBest, Tally]:
-        decoder = self._ready_decoder()
+    def _search(self, batch: Batch) -> NBest:
+        """Decode a batch; count and certify it."""
+        decoder, certificate = self._ready_decoder(), self.certificate
         if isinstance(decoder, BeamDecoder):
-            return decoder.decode(batch)
-        tokens, scores, lengths, tally = decoder.decode(batch)
-        return NBest.of_rows(tokens, scores, lengths), tally
+            trace: list[Step] | None = None if certificate is None else []
+            found, tally = decoder.decode(batch, trace)
+            if certificate is not None:
+                certificate.add(certify_beams(self.models, batch, trace, found, self.options))
+        else:
+            tokens, scores, lengths, tally = decoder.decode(batch)
+            found = NBest.of_rows(tokens, scores, lengths)
+            if certificate is not None:
+                encoded = [model.encoder.forward_torchscript(batch.net_input) for model in self.models]  # stock modules
+                limits, temperature = batch.limits, self.options.temperature
+                certificate.add(certify(self.models, encoded, tokens, lengths, limits, temperature))
+        self.stats.add(tally, batch.n_rows)
+        self.stats.certificate = certificate and certificate.as_dict()
+        return found
 
     def _ready_decoder(self) -> SpecDecoder | AheadDecoder | BeamDecoder:
         """Return the decoder over the models' weights as they are now."""
@@ -251,12 +260,3 @@ class SpecGenerator:
             return asks(utils.apply_to_sample(lambda tensor: tensor.to(device), wanted))
 
         return AheadDecoder(decoder, self._upcoming if is_exact else None, pulled)
-
-    def _certify(self, batch: Batch, found: NBest) -> None:
-        assert self.certificate is not None
-        encoded = [model.encoder.forward_torchscript(batch.net_input) for model in self.models]  # stock modules only
-        tokens = torch.cat([batch.first[:, None], found.tokens[:, 0]], dim=1)
-        lengths = found.lengths[:, 0] + 1
-        checked = certify(self.models, encoded, tokens, lengths, batch.limits, self.options.temperature)
-        self.certificate.add(checked)
-        self.stats.certificate = self.certificate.as_dict()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1] / "fairseq_specdec"
 PACKAGE = ROOT.name
 BASE = {"config", "registry", "device", "blocks"}
 DECODING = {"rules", "engine", "search", "drafters", "recording", "options", "stats", "certificate"}
-DECODING |= {"hypotheses", "generator"}
+DECODING |= {"hypotheses", "beam_certificate", "generator"}
 
 # What each part (a module at the top, or a folder) may import of the others: a whole part, or one module of it by its
 # dotted name. What is not listed may not be imported. Parts stand in the order in which they build on one another.
@@ -29,6 +29,7 @@ ALLOWED = {
     "options": {"config", "registry"},
     "stats": {"config", "search.state"},
     "certificate": {"config", "rules"},
+    "beam_certificate": {"certificate", "options", "rules", "search"},
     "hypotheses": {"options", "search.nbest"},
     "generator": (BASE | DECODING) - {"generator"},
     "training": BASE | DECODING | {"compat", "models.checkpoint"},
@@ -43,6 +44,7 @@ ALLOWED = {
 # What registers with fairseq or faces it; all else sees plain torch modules, tensors and text. training.init fills a
 # drafter from a verifier, whose table of positions may be fairseq's sinusoids.
 MAY_IMPORT_FAIRSEQ = {
+    "beam_certificate",
     "__init__",
     "compat",
     "hypotheses",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from fairseq_specdec.engine.verifier import Verifier
-from fairseq_specdec.search.beam_state import BeamState
+from fairseq_specdec.search.beam_state import BeamState, Step
 from fairseq_specdec.search.decode import Batch
 from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.search.state import Tally
@@ -23,9 +23,17 @@ class BeamDecoder:
         self.verifier, self.beam = verifier, beam
 
     @torch.no_grad()
-    def decode(self, batch: Batch) -> tuple[NBest, Tally]:
-        """Decode a batch; return the hypotheses of each sentence, and counts: a round is a step of a sentence."""
-        state = BeamState(batch.limits, batch.first, self.beam)
+    def decode(self, batch: Batch, trace: list[Step] | None = None) -> tuple[NBest, Tally]:
+        """Decode a batch.
+
+        Args:
+            batch: the sentences.
+            trace: gets every step, for the certificate; or None.
+
+        Returns:
+            the hypotheses of each sentence, and counts: a round is a step of a sentence.
+        """
+        state = BeamState(batch.limits, batch.first, self.beam, trace)
         self.verifier.start(batch.net_input, BeamState.capacity(batch.limits, self.beam))
         while state.is_open:
             self._drop_finished(state)

@@ -34,6 +34,26 @@ class Candidates(NamedTuple):
     tokens: Tensor
     beams: Tensor
 
+    def going_on(self, eos: int) -> Candidates:
+        """Return those that become beams: the first b that are no eos, each part [S, b]."""
+        ends = self.tokens.eq(eos) & self.scores.ne(-math.inf)
+        columns = torch.arange(self.tokens.size(1), device=self.tokens.device)
+        order = ends * columns.numel() + columns
+        chosen = torch.topk(order, columns.numel() // 2, dim=1, largest=False).indices
+        return Candidates(*(part.gather(1, chosen) for part in self))
+
+
+class Step(NamedTuple):
+    """What a step decided.
+
+    Args:
+        rows: [S] int64, the sentences' numbers in the batch.
+        candidates: of these sentences.
+    """
+
+    rows: Tensor
+    candidates: Candidates
+
 
 class BeamState:
     """Beams, all at the same step. Sentences that are finished can be dropped; what they hold is then kept aside.
@@ -42,6 +62,7 @@ class BeamState:
         limits: the generation options of the batch.
         first: [S] int64, the token every output starts with.
         beam: b.
+        trace: gets every step, for the certificate; or None.
 
     Attributes:
         step: index of the token that comes next, from 0.
@@ -49,7 +70,8 @@ class BeamState:
         n_steps: steps made, summed over the sentences that were not finished.
     """
 
-    def __init__(self, limits: Limits, first: Tensor, beam: int) -> None:
+    def __init__(self, limits: Limits, first: Tensor, beam: int, trace: list[Step] | None = None) -> None:
+        self._trace = trace
         self.limits, self.beam, self.step = limits, beam, 0
         size = (first.size(0), beam, limits.max_len + 2)  # S, b, T
         self._tokens = first.new_full(size, limits.pad)
@@ -125,23 +147,17 @@ class BeamState:
         """Find the best by torch; lprobs [S, N, V] are edited already."""
         symbols = lprobs.size(2)
         if self.step > 0:
-            self._join_beams_at_end_of_prefix(lprobs)
+            join_beams_at_end_of_prefix(self.limits, self.step, [*self._beams, lprobs])
             lprobs = lprobs + self._totals[:, :, self.step - 1, None]
         scores, index = torch.topk(lprobs.flatten(1), 2 * self.beam)
         return Candidates(scores, index % symbols, torch.div(index, symbols, rounding_mode="floor"))
 
-    def _join_beams_at_end_of_prefix(self, lprobs: Tensor) -> None:
-        """Give all beams of sentences whose prefix ends here the tokens and scores of the first, as fairseq does."""
-        prefix = self.limits.prefix
-        if prefix is None or self.step >= min(prefix.size(1), self.limits.max_len):
-            return
-        ends = prefix[:, self.step].eq(self.limits.eos)[:, None, None]  # [S, 1, 1]
-        for part in (self._tokens, self._totals, self._slots, lprobs):
-            part.copy_(torch.where(ends, part[:, :1], part))
-
     def advance(self, candidates: Candidates) -> None:
         """End hypotheses and go on with the best others."""
         self.n_steps += self._finished.numel() - self.n_finished
+        if self._trace is not None:
+            is_open = ~self._finished
+            self._trace.append(Step(self._rows[is_open], Candidates(*(part[is_open] for part in candidates))))
         if rounds.can_run(candidates.scores):
             ended = [*self._ended, self._finished]
             self.n_finished = native_beam.advance(
@@ -174,11 +190,7 @@ class BeamState:
 
     def _follow(self, candidates: Candidates) -> None:
         """Fill the spare beams with the first b candidates that are no eos."""
-        scores, tokens, beams = candidates
-        ends = tokens.eq(self.limits.eos) & scores.ne(-math.inf)
-        columns = torch.arange(tokens.size(1), device=tokens.device)
-        chosen = torch.topk(ends * columns.numel() + columns, self.beam, dim=1, largest=False).indices  # [S, b]
-        scores, tokens, beams = (part.gather(1, chosen) for part in candidates)
+        scores, tokens, beams = candidates.going_on(self.limits.eos)
         for part, spare in zip(self._beams, self._spare, strict=True):
             spare.copy_(part.gather(1, beams[..., None].expand_as(part)))
         new_tokens, new_totals, new_slots = self._spare
@@ -219,3 +231,18 @@ class BeamState:
     def _set_aside(self) -> None:
         for done, now in zip(self._aside, self._ended, strict=True):
             done.index_copy_(0, self._rows, now)
+
+
+def join_beams_at_end_of_prefix(limits: Limits, step: int, parts: list[Tensor]) -> None:
+    """Give all beams of sentences whose prefix ends here what the first has, as fairseq does.
+
+    Args:
+        limits: the options of the batch.
+        step: index of the token that comes next.
+        parts: each [S, b, ...], changed in place.
+    """
+    if limits.prefix is None or step >= min(limits.prefix.size(1), limits.max_len):
+        return
+    ends = limits.prefix[:, step].eq(limits.eos)[:, None, None]  # [S, 1, 1]
+    for part in parts:
+        part.copy_(torch.where(ends, part[:, :1], part))

@@ -19,8 +19,8 @@ OPTIONS = {
     "no normalization": {"unnormalized": True},
     "penalty of unknown words, temperature": {"unkpen": 3.0, "temperature": 0.7},
     "rewarded unknown words": {"unkpen": -4.0},
-    "no bigram twice": {"no_repeat_ngram_size": 2, "max_len_b": 25},
-    "no trigram twice, a minimum": {"no_repeat_ngram_size": 3, "min_len": 12, "max_len_b": 25},
+    "no bigram twice": {"no_repeat_ngram_size": 2, "max_len_b": 20},
+    "no trigram twice, a minimum": {"no_repeat_ngram_size": 3, "min_len": 10, "max_len_b": 20},
     "the length of the source": {"match_source_len": True},
     "a prefix": {"prefix_size": 3},
     "a prefix, no bigram twice, a minimum": {"prefix_size": 2, "no_repeat_ngram_size": 2, "min_len": 5},
@@ -35,33 +35,37 @@ def setting(verifier, data_bin):
 
 def compare(setting, samples, **options):
     """Decode batches with fairseq's generator and with ours; return how many hypotheses there were."""
-    generator, n = oracle.ours(setting, NoDrafter(), certify=False, **options), 0
+    options = {"max_len_b": 12, **options}  # random models seldom end
+    generator, n = oracle.ours(setting, NoDrafter(), **options), 0
     for sample in samples:
         (expected,) = oracle.stock(setting, [sample], **options)
         found = generator.generate(setting[0], sample, prefix_tokens=oracle.prefix_of(sample, options))
         oracle.assert_same(expected, found)
         n += sum(map(len, found))
+    certificate = generator.stats.certificate
+    assert certificate["wrong"] == 0
+    assert certificate["exact"] >= 0.98 * certificate["tokens"] > 0
     return n
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize("beam", [2, 5])
 def test_every_hypothesis_is_fairseqs(setting, layers_by, name, beam):
-    assert compare(setting, batches(setting[1], 8, 16), beam=beam, **OPTIONS[name]) >= 16
+    assert compare(setting, batches(setting[1], 6, 12), beam=beam, **OPTIONS[name]) >= 12
 
 
-@pytest.mark.parametrize(("beam", "size"), [(8, 3), (5, 1), (3, 24)])
+@pytest.mark.parametrize(("beam", "size"), [(8, 3), (5, 1), (3, 12)])
 def test_every_size_of_a_batch_and_beam_gives_the_same(setting, layers_by, beam, size):
-    compare(setting, batches(setting[1], size, 24), beam=beam, max_len_b=20)
+    compare(setting, batches(setting[1], size, 12), beam=beam, max_len_b=20)
 
 
 @pytest.mark.parametrize("name", HARD_SOURCES)
 def test_hard_sources_give_the_same(setting, layers_by, name):
-    compare(setting, [sample_of(HARD_SOURCES[name])], beam=4, max_len_b=12)
+    compare(setting, [sample_of(HARD_SOURCES[name])], beam=4)
 
 
 def test_sources_padded_on_the_right_give_the_same(setting, layers_by):
-    compare(setting, [sample_of([[7, 9, EOS], [5, EOS], [8] * 9 + [EOS]], left_pad=False)], beam=5, max_len_b=12)
+    compare(setting, [sample_of([[7, 9, EOS], [5, EOS], [8] * 9 + [EOS]], left_pad=False)], beam=5)
 
 
 def test_a_prefix_that_ends_gives_every_beam_the_first_ones_tokens(setting, layers_by):
@@ -74,7 +78,7 @@ def test_a_prefix_that_ends_gives_every_beam_the_first_ones_tokens(setting, laye
 def test_an_ensemble_averages_probabilities(setting, layers_by, data_bin, tmp_path):
     other = tiny.save_verifier(tmp_path / "other.pt", data_bin, seed=2)
     models = [*setting[0], *oracle.load(other, data_bin)[0]]
-    compare((models, setting[1]), batches(setting[1], 8, 16), beam=4, max_len_b=20)
+    compare((models, setting[1]), batches(setting[1], 4, 8), beam=4)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_an_ensemble_averages_probabilities(setting, layers_by, data_bin, tmp_pa
 def test_decoders_of_other_kinds_give_the_same(data_bin, layers_by, tmp_path, arch):
     path = tiny.save_verifier(tmp_path / "v.pt", data_bin, **arch)
     setting = oracle.load(path, data_bin)
-    compare(setting, batches(setting[1], 8, 16), beam=4, max_len_b=20)
+    compare(setting, batches(setting[1], 4, 8), beam=4)
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e-6])
@@ -94,7 +98,7 @@ def test_equal_scores_are_ordered_as_fairseq_orders_them(setting, layers_by, shi
         table = models[0].decoder.output_projection.weight
         for twin, symbol in ((8, 7), (10, 9), (12, 9)):
             table[twin] = table[symbol] + shift
-    compare((models, task), batches(task, 8, 16), beam=5, max_len_b=15)
+    compare((models, task), batches(task, 4, 8), beam=5, max_len_b=15)
 
 
 def test_a_batch_that_memory_does_not_hold_is_decoded_in_halves(setting, monkeypatch, caplog):
@@ -103,10 +107,10 @@ def test_a_batch_that_memory_does_not_hold_is_decoded_in_halves(setting, monkeyp
     expected = generator.generate(setting[0], sample)
     decoder, whole = generator._ready_decoder(), generator._ready_decoder().decode
 
-    def decode(batch):
+    def decode(batch, trace):
         if batch.n_rows > 2:
             raise RuntimeError("out of memory")
-        return whole(batch)
+        return whole(batch, trace)
 
     monkeypatch.setattr(decoder, "decode", decode)
     oracle.assert_same(expected, generator.generate(setting[0], sample))
@@ -114,7 +118,7 @@ def test_a_batch_that_memory_does_not_hold_is_decoded_in_halves(setting, monkeyp
 
 
 def test_where_no_host_read_is_free_the_same_comes_out(setting, like_a_gpu):
-    compare(setting, batches(setting[1], 8, 16), beam=5, max_len_b=20)
+    compare(setting, batches(setting[1], 4, 8), beam=5)
 
 
 def test_weights_without_a_finite_score_are_told(setting, layers_by):
