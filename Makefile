@@ -47,7 +47,7 @@ $(VENV)/.installed: setup.py constraints.txt $(wildcard fairseq_specdec/engine/n
 	if $(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))'; then \
 	    $(BUILD) --no-deps fairseq==0.12.2; fi
 	$(PIP) install -c constraints.txt torch
-	$(BUILD) -e ".[test]"
+	$(BUILD) -e ".[fairseq,test]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -1,6 +1,8 @@
 """Metadata of the distribution ``fairseq-specdec``.
 
-fairseq's release of 2022 does not import on Python 3.11 and later; there ``fairseq-fixed`` provides that import name.
+fairseq is an extra: one that is installed already, from whatever source and under whatever name, must not get another
+on top of it. Its release of 2022 does not import on Python 3.11 and later; there ``fairseq-fixed`` provides that import
+name.
 The install steps that avoid a second torch in build isolation are in the Makefile.
 """
 
@@ -50,8 +52,6 @@ setup(
     ext_modules=[library(name, flags) for name, flags in INSTRUCTION_SETS.items()],
     python_requires=">=3.10,<3.13",
     install_requires=[
-        'fairseq==0.12.2; python_version < "3.11"',
-        'fairseq-fixed==0.12.3.1; python_version >= "3.11"',
         "torch>=2.2",
         "numpy",
         "sacrebleu>=2.0",
@@ -61,6 +61,10 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "fairseq": [
+            'fairseq==0.12.2; python_version < "3.11"',
+            'fairseq-fixed==0.12.3.1; python_version >= "3.11"',
+        ],
         "bench": ["ctranslate2", "matplotlib"],
         "gec": ["errant"],
         "test": ["pytest", "pytest-xdist"],
