@@ -4,7 +4,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: quickstart test check format test-gpu bench install
+.PHONY: quickstart test check format test-gpu bench install wheel
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/.installed
@@ -28,6 +28,13 @@ bench: $(VENV)/.installed
 	bash scripts/train/multi30k.sh --stage bench
 
 install: $(VENV)/.installed
+
+# One for each platform, whatever the Python; not without all of the compiled libraries.
+wheel: $(VENV)/.installed
+	rm -rf build dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@! $(VENV)/bin/python -m zipfile --list dist/*.whl | grep _native_build || \
+	    { echo "make wheel: some libraries could not be compiled, see above: install GCC 11 or later" >&2; exit 1; }
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 13) or sys.exit( \
