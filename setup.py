@@ -103,6 +103,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["fairseq_specdec", "fairseq_specdec.*"]),
+    py_modules=["fairseq_specdec_command"],
     cmdclass={"build_ext": BuildLibraries, "bdist_wheel": PlatformWheel},
     ext_modules=[library(name, flags) for name, flags in INSTRUCTION_SETS.items()],
     python_requires=">=3.10,<3.13",
@@ -125,6 +126,6 @@ setup(
         "test": ["pytest", "pytest-xdist"],
         "dev": ["ruff", "pre-commit"],
     },
-    entry_points={"console_scripts": ["specdec=fairseq_specdec.cli.main:main"]},
+    entry_points={"console_scripts": ["specdec=fairseq_specdec_command:main"]},
     zip_safe=False,
 )
