@@ -1,5 +1,8 @@
-# Every target sets up .venv when it is missing. Another interpreter: make PYTHON=python3.12 test
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Every target sets up .venv when it is missing, with the first of these that runs and is a version that will do (a name
+# may stand for an interpreter that is not there). Another one: make PYTHON=python3.12 test
+FITS := import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 13))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3; do \
+    $$name -c '$(FITS)' 2>/dev/null && echo $$name && exit; done; echo python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
