@@ -15,6 +15,7 @@ DECODING |= {"hypotheses", "beam_certificate", "generator"}
 # What each part (a module at the top, or a folder) may import of the others: a whole part, or one module of it by its
 # dotted name. What is not listed may not be imported. Parts stand in the order in which they build on one another.
 ALLOWED = {
+    "prerequisites": set(),
     "config": set(),
     "registry": set(),
     "device": set(),
@@ -38,8 +39,8 @@ ALLOWED = {
     "tasks": BASE | DECODING | {"compat", "models", "training"},
     "api": BASE | DECODING | {"compat", "models", "tasks"},
     "bench": BASE | DECODING | {"compat", "models", "tasks", "evaluation"},
-    "cli": BASE | DECODING | {"compat", "models", "tasks", "evaluation", "api", "bench"},
-    "__init__": {"compat", "api", "tasks", "models", "criterions"},
+    "cli": BASE | DECODING | {"prerequisites", "compat", "models", "tasks", "evaluation", "api", "bench"},
+    "__init__": {"prerequisites", "compat", "api", "tasks", "models", "criterions"},
 }
 # What registers with fairseq or faces it; all else sees plain torch modules, tensors and text. training.init fills a
 # drafter from a verifier, whose table of positions may be fairseq's sinusoids.
@@ -57,7 +58,7 @@ MAY_IMPORT_FAIRSEQ = {
     "training.init",
 }
 MAY_IMPORT_FAIRSEQ |= {"bench.ctranslate2", "bench.data", "bench.load", "bench.systems"}
-ONLY_STANDARD_LIBRARY = {"config", "registry"}
+ONLY_STANDARD_LIBRARY = {"prerequisites", "config", "registry"}
 
 
 def listed(module: str, table: set[str]) -> bool:
