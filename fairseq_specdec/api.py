@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from fairseq.dataclass.configs import GenerationConfig
 from omegaconf import MISSING
 from torch import Tensor
 
+from fairseq_specdec import clock
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.stats import SpecStats
@@ -97,11 +97,11 @@ class SpecModel:
             raise OptionError([f"batch_size must be at least 1, got {batch_size}: leave it out for 32."])
         tokens = [source.cpu().long() if isinstance(source, Tensor) else self.encode(source) for source in sources]
         self._check_lengths(tokens)
-        started, old = time.perf_counter(), self.generator.stats
+        started, old = clock.now(), self.generator.stats
         stats = SpecStats(old.config, old.block_size, old.device, old.dtype)
         self.generator.stats = stats
         found = dict(self._decode_batches(tokens, batch_size))
-        stats.seconds["total"] = time.perf_counter() - started
+        stats.seconds["total"] = clock.since(started)
         hypotheses = [found[i] for i in range(len(tokens))]
         return Generated(
             tokens=[hypothesis["tokens"] for hypothesis in hypotheses],

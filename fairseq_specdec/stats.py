@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from fairseq_specdec import clock
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.search.state import Tally
 
@@ -66,7 +66,8 @@ class SpecStats:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the statistics under the names of the documented JSON."""
-        seconds = {**self.seconds, "other": self.seconds["total"] - sum(self.seconds[s] for s in SECTIONS[:3])}
+        other = self.seconds["total"] - sum(self.seconds[section] for section in SECTIONS[:3])
+        seconds = {**self.seconds, "other": max(other, 0.0)}  # the clock may have jumped
         return {
             "drafter": self.config.drafter,
             "block_size": self.block_size,
@@ -122,17 +123,18 @@ class SpecStats:
         """Return ``function`` with its seconds added to a section."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            start = self._now()
+            self._wait()
+            began = clock.now()
             result = function(*args, **kwargs)
-            self.seconds[section] += self._now() - start
+            self._wait()
+            self.seconds[section] += clock.since(began)
             return result
 
         return call if self.config.spec_stats else function
 
-    def _now(self) -> float:
+    def _wait(self) -> None:
         if self.device != "cpu":
             torch.cuda.synchronize()  # host sync: only with --spec-stats
-        return time.perf_counter()
 
 
 class _Timed:
