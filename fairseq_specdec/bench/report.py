@@ -34,7 +34,7 @@ def _aligned(line: list[str], widths: list[int]) -> list[str]:
 
 def _cells(row: Row) -> list[str]:
     name = row["system"] + " *" * is_marked(row)
-    if row.get("error"):
+    if row.get("error") or row["seconds"] is None:
         return [name, str(row["batch_size"]), "-", "failed", *["-"] * 9, row["dtype"]]
     low, high = row["spread"]
     return [
