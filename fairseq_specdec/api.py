@@ -158,7 +158,7 @@ def load(
     block_size: int | None = None,
     beta: int = 1,
     tau: float = 0.0,
-    no_cuda_graphs: bool = False,
+    cuda_graphs: bool = False,
     bpe: str | None = None,
     tokenizer: str | None = None,
     source_lang: str | None = None,
@@ -181,7 +181,7 @@ def load(
         block_size: draft tokens a round; None for the drafter's own.
         beta: accept a draft token in the verifier's top ``beta``; 1 is exact.
         tau: and at most this far below its best log-probability.
-        no_cuda_graphs: on a GPU launch every operation of a round alone.
+        cuda_graphs: on a GPU record each round once and launch it as a whole (experimental).
         bpe: fairseq's name of the subword processing (``bpe="sentencepiece", sentencepiece_model=FILE``); None: the
             text is in the dictionary's symbols, separated by spaces.
         tokenizer: fairseq's name of the tokenizer that comes before it.
@@ -210,7 +210,7 @@ def load(
         block_size=block_size,
         beta=beta,
         tau=tau,
-        no_cuda_graphs=no_cuda_graphs,
+        cuda_graphs=cuda_graphs,
         engine_dtype=engine_dtype,
     )
     task = TranslationSpecDecTask.setup_task(cfg)

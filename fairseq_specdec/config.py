@@ -42,8 +42,8 @@ class SpecConfig:
         engine_dtype: precision of the linear maps on a CPU, one of ENGINE_DTYPES; None is that of the checkpoint.
         spec_stats: file for the statistics, or None; asking for it also turns the timers on.
         certify: re-score every output with stock modules.
-        no_cuda_graphs: on a GPU make every round anew, as is done with spec_stats, too, whose timers look between the
-            parts of a round.
+        cuda_graphs: on a GPU record rounds and launch each as a whole; not with spec_stats, whose timers look between
+            the parts of a round. Off unless asked for: no recorded round has run on a GPU yet.
     """
 
     drafter: str = "none"
@@ -57,7 +57,7 @@ class SpecConfig:
     engine_dtype: str | None = None
     spec_stats: str | None = None
     certify: bool = False
-    no_cuda_graphs: bool = False
+    cuda_graphs: bool = False
 
     def validate(self, *, required: frozenset[str] = frozenset(), accepted: frozenset[str] = frozenset()) -> None:
         """Check every field and every rule between fields.

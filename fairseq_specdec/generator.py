@@ -220,7 +220,7 @@ class SpecGenerator:
                 accept_rule(self.stats.config.beta, self.stats.config.tau),
                 self.adaptive,
             )
-            if like.is_cuda and not (self.stats.config.no_cuda_graphs or self.stats.config.spec_stats):
+            if like.is_cuda and self.stats.config.cuda_graphs and not self.stats.config.spec_stats:
                 self._decoder = self._ahead(RecordedDecoder(self._decoder, CudaRecorder(like.device)))
         return self._decoder
 

@@ -74,20 +74,20 @@ stage_tests() {
 
 stage_multi30k() {
     need "$multi30k/drafter/checkpoint_last.pt" scripts/train/multi30k.sh
-    bench multi30k "Multi30k English-German" fairseq,fairseq-beam5,none,nat,nat:block=5,ngram,none:no-cuda-graphs=true$others \
+    bench multi30k "Multi30k English-German" fairseq,fairseq-beam5,none,nat,nat:block=5,ngram,none:cuda-graphs=true,nat:cuda-graphs=true$others \
         data/multi30k.en-de/bin "$multi30k/verifier/checkpoint_last.pt" \
         --drafter-path "$multi30k/drafter/checkpoint_last.pt" --remove-bpe sentencepiece
 }
 
 stage_gec() {
     need "$gec/verifier/checkpoint_last.pt" "scripts/train/gec.sh gec.en"
-    bench gec "English correction (JFLEG dev)" fairseq,none,input,ngram,input:no-cuda-graphs=true$others \
+    bench gec "English correction (JFLEG dev)" fairseq,none,input,ngram,input:cuda-graphs=true$others \
         data/gec.en/bin "$gec/verifier/checkpoint_last.pt" --gen-subset test --remove-bpe sentencepiece
 }
 
 stage_base() {
     heading base "Transformer-base with random weights"
-    "$here/bench_base.sh" --systems fairseq,none,none:no-cuda-graphs=true$others --limit "$((limit < 32 ? limit : 32))" \
+    "$here/bench_base.sh" --systems fairseq,none,none:cuda-graphs=true$others --limit "$((limit < 32 ? limit : 32))" \
         --batch-sizes "$sizes" --out "$out" --data "$out/base" --page "$out/gpu.md" \
         ${precision[@]+"${precision[@]}"} ${device[@]+"${device[@]}"}
 }

@@ -61,8 +61,9 @@ class TranslationSpecDecConfig(TranslationConfig):
     certify: bool = field(
         default=False, metadata={"help": "re-score every output with stock modules; exit status 1 if a token is wrong"}
     )
-    no_cuda_graphs: bool = field(
-        default=False, metadata={"help": "on a GPU launch every operation of a round alone (for finding faults)"}
+    cuda_graphs: bool = field(
+        default=False,
+        metadata={"help": "on a GPU record each round once and launch it as a whole (experimental; else plain torch)"},
     )
 
 

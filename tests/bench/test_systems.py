@@ -111,7 +111,7 @@ def test_second_pass_knows_nothing_of_the_first(load, joined_data_bin, joined_ve
         ("nat", r"--systems nat: --drafter-path is required by --drafter nat"),
         (
             "none:drafter_path=x",
-            r"unknown option 'drafter_path'. Known: beta, block_size, engine_dtype, no_cuda_graphs, tau, k",
+            r"unknown option 'drafter_path'. Known: beta, block_size, cuda_graphs, engine_dtype, tau, k",
         ),
         ("none:block=many", r"--systems none:block=many: block_size must be of its option's kind, got 'many'"),
         ("none:beta=0", r"--systems none:beta=0: --beta must be at least 1"),
