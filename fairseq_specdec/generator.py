@@ -202,7 +202,7 @@ class SpecGenerator:
             if reduced and (like.device.type, like.dtype) != ("cpu", torch.float32):
                 raise OptionError([
                     f"--engine-dtype {reduced} needs a float32 model on a CPU, got {like.dtype} on {like.device.type}: "
-                    "leave it out, on a GPU pass --fp16 or --bf16 instead."
+                    "leave it out, on a GPU pass --fp16 instead (fairseq-generate reads --bf16 and does nothing)."
                 ])  # fmt: skip
             self.stats.device, self.stats.dtype = like.device.type, reduced or str(like.dtype).removeprefix("torch.")
             weights = [read_verifier(model.decoder, reduced) for model in self.models]

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from fairseq_specdec.bench.build import build_systems
 from fairseq_specdec.bench.data import Scorer
@@ -132,3 +133,12 @@ def test_every_refusal_is_listed(shared):
 def test_option_of_generation_that_the_engine_refuses_is_refused(load):
     with pytest.raises(OptionError, match="--systems none: --no-repeat-ngram-size is not supported"):
         build(load("--no-repeat-ngram-size", "3")[0], "none")
+
+
+@pytest.mark.parametrize(("option", "dtype"), [("--bf16", torch.bfloat16), ("--fp16", torch.float16)])
+def test_the_precision_that_is_asked_for_is_the_one_that_is_measured(load, option, dtype):
+    loaded, data = load(option, "--max-len-b", "8", "--limit", "4")
+    assert {weight.dtype for model in loaded.models for weight in model.parameters()} == {dtype}
+    for system in build(loaded, "fairseq,none"):
+        assert system.dtype == str(dtype).removeprefix("torch.")
+        assert len(decode(system, data)) == 4
