@@ -18,7 +18,7 @@ from fairseq_specdec.config import DRAFT_RULES, ENGINE_DTYPES, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.generator import SpecGenerator
-from fairseq_specdec.models.load import load_drafter
+from fairseq_specdec.models.load import load_drafter, warn_of_another_encoder
 from fairseq_specdec.options import GenerationOptions, refuse_unsupported
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.look_ahead import LookAhead
@@ -77,6 +77,7 @@ class TranslationSpecDecTask(TranslationTask):
         super().__init__(cfg, src_dict, tgt_dict)
         self._places = InputPlaces()
         self.look_ahead = LookAhead()
+        self._unchecked_drafter: Optional[str] = None  # checkpoint of one that may share the verifier's encoder
 
     @classmethod
     def setup_task(cls, cfg: TranslationSpecDecConfig, **kwargs: Any) -> "TranslationSpecDecTask":
@@ -139,7 +140,15 @@ class TranslationSpecDecTask(TranslationTask):
         dictionary = self.target_dictionary
         model, trained = None, None
         if config.drafter_path is not None:
-            model, trained = load_drafter(config.drafter_path, dictionary, self.source_dictionary, models[0].encoder)
+            # the generator of --eval-bleu is built before the verifier's weights are loaded
+            self._unchecked_drafter = config.drafter_path if self.cfg.eval_bleu else None
+            model, trained = load_drafter(
+                config.drafter_path,
+                dictionary,
+                self.source_dictionary,
+                models[0].encoder,
+                check_encoder=not self.cfg.eval_bleu,
+            )
         setting = DrafterSetting(
             config.block_size,
             dictionary.pad(),
@@ -170,6 +179,9 @@ class TranslationSpecDecTask(TranslationTask):
         self, generator: Any, models: list[nn.Module], sample: dict[str, Any], prefix_tokens: Any = None, **options: Any
     ) -> Any:
         """Decode a batch; one of fairseq-interactive, which does not say where its sentences stand, is told."""
+        if self._unchecked_drafter is not None:
+            warn_of_another_encoder(self._unchecked_drafter, models[0].encoder)
+            self._unchecked_drafter = None
         if sample.get("id") is None:
             places = self._places.find(sample["net_input"]["src_tokens"], self.source_dictionary.pad())
             sample = {**sample, "id": places}
