@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairseq_specdec.files import why_not_file
+
 MAX_BLOCK_SIZE = 64
 DRAFT_RULES = ("edit-aware", "published")
 ENGINE_DTYPES = ("bf16", "int8")
@@ -77,8 +79,9 @@ class SpecConfig:
             reasons.append(
                 f"--engine-dtype must be one of {known}, got {self.engine_dtype}: leave it out for exact decoding."
             )
-        if self.spec_stats and not Path(self.spec_stats).absolute().parent.is_dir():
-            reasons.append(f"--spec-stats must be in an existing folder, got {self.spec_stats}: create it first.")
+        why_not = why_not_file(self.spec_stats) if self.spec_stats else None
+        if why_not:
+            reasons.append(f"--spec-stats must be a file that can be written, got {self.spec_stats}, which {why_not}.")
         if reasons:
             raise OptionError(reasons)
 

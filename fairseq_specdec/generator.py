@@ -164,8 +164,11 @@ class SpecGenerator:
             ValueError: the verifier gives no finite score.
         """
         assert constraints is None, "lexical constraints are refused when the generator is built"
+        self.stats.is_partial = True  # until the batch is counted
         run = self.stats.time("total", self._generate)
-        return run(sample, prefix_tokens, bos_token)
+        hypotheses = run(sample, prefix_tokens, bos_token)
+        self.stats.is_partial = False
+        return hypotheses
 
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
         batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token)

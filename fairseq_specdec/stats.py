@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from fairseq_specdec import clock
 from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.files import write_whole
 from fairseq_specdec.search.state import Tally
 
 SECTIONS = ("encode", "draft", "verify", "other", "total")
@@ -29,6 +28,8 @@ class SpecStats:
     Attributes:
         device, dtype: of the verifier; known after the first batch.
         certificate: counts of the certificate, or None.
+        is_partial: whether the run ended before its end, so that some of its batches are not counted.
+        write_error: why the statistics could not be written, or None.
     """
 
     config: SpecConfig
@@ -42,6 +43,8 @@ class SpecStats:
     histogram: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SECTIONS, 0.0))
     certificate: dict[str, Any] | None = None
+    is_partial: bool = False
+    write_error: OSError | None = None
 
     def add(self, tally: Tally, sentences: int) -> None:
         """Count a decoded batch."""
@@ -85,13 +88,13 @@ class SpecStats:
             "acceptance_histogram": self.histogram,
             "seconds": {name: round(value, 6) for name, value in seconds.items()},
             "certificate": self.certificate,
+            "partial": self.is_partial,
         }
 
     def write(self, path: str) -> None:
-        """Write the JSON; an interrupted write leaves the old file."""
-        part = Path(f"{path}.part")
-        part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", "utf-8")
-        os.replace(part, path)
+        """Write the JSON; see `write_whole`."""
+        text = json.dumps(self.as_dict(), indent=2) + "\n"
+        write_whole(path, lambda file: file.write_text(text, "utf-8"))
 
     def summary(self) -> str:
         """Return one line for the log."""
@@ -104,6 +107,8 @@ class SpecStats:
             f"speculative decoding: {self.sentences} sentences, {self.tokens} tokens in {self.rounds} rounds, "
             f"acceptance length {self.acceptance_length:.2f} ({system})"
         )
+        if self.is_partial:
+            line += "; partial: the run did not come to its end"
         if self.certificate:
             c = self.certificate
             line += (

@@ -110,7 +110,7 @@ class TranslationSpecDecTask(TranslationTask):
         fused_lm = (extra_gen_cls_kwargs or {}).get("lm_model") is not None
         restricted = prefix_allowed_tokens_fn is not None
         generator = self.build_spec_generator(models, args, fused_lm=fused_lm, restricted=restricted)
-        _report_when_done(generator)
+        _report_when_done(generator, self.look_ahead)
         return generator
 
     def build_spec_generator(self, models: list[nn.Module], args: Any, **asked: bool) -> SpecGenerator:
@@ -200,28 +200,34 @@ def spec_config(cfg: TranslationSpecDecConfig) -> SpecConfig:
     return SpecConfig(**{option.name: getattr(cfg, option.name) for option in fields(SpecConfig)})
 
 
-def _report_when_done(generator: SpecGenerator) -> None:
+def _report_when_done(generator: SpecGenerator, look_ahead: LookAhead) -> None:
     """Sum up when fairseq lets go of the generator, which it does at the end of its run, or at exit.
 
     fairseq calls no hook after the last batch; the end of the generator's life is the earliest moment at which all
     batches are counted while the log is still open.
     """
     stats = generator.stats
-    if stats.config.certify:
+    if stats.config.certify or stats.config.spec_stats:
         # registered first, so that it runs after the finalizer below
-        atexit.register(_exit_by_certificate, stats)
-    weakref.finalize(generator, _report, stats)
+        atexit.register(_exit_by_result, stats)
+    weakref.finalize(generator, _report, stats, look_ahead)
 
 
-def _report(stats: SpecStats) -> None:
+def _report(stats: SpecStats, look_ahead: LookAhead) -> None:
+    stats.is_partial |= look_ahead.is_open
     logger.info(stats.summary())
     if stats.config.spec_stats:
-        stats.write(stats.config.spec_stats)
+        try:
+            stats.write(stats.config.spec_stats)
+        except OSError as error:
+            stats.write_error = error
 
 
-def _exit_by_certificate(stats: SpecStats) -> None:
-    """Leave with status 1 if a token was wrong; at exit nothing gentler can change the status."""
-    if stats.certificate and stats.certificate["wrong"]:
+def _exit_by_result(stats: SpecStats) -> None:
+    """Leave with status 1 if a token was wrong or statistics are lost; at exit nothing gentler changes the status."""
+    if stats.write_error is not None:
+        print(f"--spec-stats: {stats.config.spec_stats} was not written: {stats.write_error}", file=sys.stderr)
+    if stats.write_error is not None or (stats.certificate and stats.certificate["wrong"]):
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
