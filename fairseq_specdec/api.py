@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from fairseq.dataclass.configs import GenerationConfig
 from omegaconf import MISSING
 from torch import Tensor
 
+from fairseq_specdec import clock
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.stats import SpecStats
@@ -97,11 +97,11 @@ class SpecModel:
             raise OptionError([f"batch_size must be at least 1, got {batch_size}: leave it out for 32."])
         tokens = [source.cpu().long() if isinstance(source, Tensor) else self.encode(source) for source in sources]
         self._check_lengths(tokens)
-        started, old = time.perf_counter(), self.generator.stats
+        started, old = clock.now(), self.generator.stats
         stats = SpecStats(old.config, old.block_size, old.device, old.dtype)
         self.generator.stats = stats
         found = dict(self._decode_batches(tokens, batch_size))
-        stats.seconds["total"] = time.perf_counter() - started
+        stats.seconds["total"] = clock.since(started)
         hypotheses = [found[i] for i in range(len(tokens))]
         return Generated(
             tokens=[hypothesis["tokens"] for hypothesis in hypotheses],
@@ -158,7 +158,7 @@ def load(
     block_size: int | None = None,
     beta: int = 1,
     tau: float = 0.0,
-    no_cuda_graphs: bool = False,
+    cuda_graphs: bool = False,
     bpe: str | None = None,
     tokenizer: str | None = None,
     source_lang: str | None = None,
@@ -181,7 +181,7 @@ def load(
         block_size: draft tokens a round; None for the drafter's own.
         beta: accept a draft token in the verifier's top ``beta``; 1 is exact.
         tau: and at most this far below its best log-probability.
-        no_cuda_graphs: on a GPU launch every operation of a round alone.
+        cuda_graphs: on a GPU record each round once and launch it as a whole (experimental).
         bpe: fairseq's name of the subword processing (``bpe="sentencepiece", sentencepiece_model=FILE``); None: the
             text is in the dictionary's symbols, separated by spaces.
         tokenizer: fairseq's name of the tokenizer that comes before it.
@@ -210,7 +210,7 @@ def load(
         block_size=block_size,
         beta=beta,
         tau=tau,
-        no_cuda_graphs=no_cuda_graphs,
+        cuda_graphs=cuda_graphs,
         engine_dtype=engine_dtype,
     )
     task = TranslationSpecDecTask.setup_task(cfg)

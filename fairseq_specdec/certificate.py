@@ -113,7 +113,8 @@ def _rescore(
     score = each[0] if len(each) == 1 else torch.logsumexp(torch.stack(each), dim=0) - math.log(len(each))
     drop_nan(score)
     steps = torch.arange(previous.size(1), device=tokens.device).expand_as(previous)
-    return constrain(score, steps, limits.select_rows(rows))
+    history = previous[:, None].expand(-1, previous.size(1), -1)
+    return constrain(score, steps, limits.select_rows(rows), history=lambda: history)
 
 
 def _chunks(tokens: Tensor, model: nn.Module) -> Iterator[Tensor]:

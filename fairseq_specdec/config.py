@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from fairseq_specdec.files import why_not_file
+
 MAX_BLOCK_SIZE = 64
 DRAFT_RULES = ("edit-aware", "published")
 ENGINE_DTYPES = ("bf16", "int8")
@@ -42,8 +44,8 @@ class SpecConfig:
         engine_dtype: precision of the linear maps on a CPU, one of ENGINE_DTYPES; None is that of the checkpoint.
         spec_stats: file for the statistics, or None; asking for it also turns the timers on.
         certify: re-score every output with stock modules.
-        no_cuda_graphs: on a GPU make every round anew, as is done with spec_stats, too, whose timers look between the
-            parts of a round.
+        cuda_graphs: on a GPU record rounds and launch each as a whole; not with spec_stats, whose timers look between
+            the parts of a round. Off unless asked for: no recorded round has run on a GPU yet.
     """
 
     drafter: str = "none"
@@ -57,7 +59,7 @@ class SpecConfig:
     engine_dtype: str | None = None
     spec_stats: str | None = None
     certify: bool = False
-    no_cuda_graphs: bool = False
+    cuda_graphs: bool = False
 
     def validate(self, *, required: frozenset[str] = frozenset(), accepted: frozenset[str] = frozenset()) -> None:
         """Check every field and every rule between fields.
@@ -77,8 +79,9 @@ class SpecConfig:
             reasons.append(
                 f"--engine-dtype must be one of {known}, got {self.engine_dtype}: leave it out for exact decoding."
             )
-        if self.spec_stats and not Path(self.spec_stats).absolute().parent.is_dir():
-            reasons.append(f"--spec-stats must be in an existing folder, got {self.spec_stats}: create it first.")
+        why_not = why_not_file(self.spec_stats) if self.spec_stats else None
+        if why_not:
+            reasons.append(f"--spec-stats must be a file that can be written, got {self.spec_stats}, which {why_not}.")
         if reasons:
             raise OptionError(reasons)
 

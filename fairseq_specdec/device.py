@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
+# torch and CTranslate2, the CPU, cuBLAS and cuDNN; a cuBLAS that cannot be set up has, as a rule, no memory to do it in
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "status_alloc_failed",
+    "allocation_failed",
+    "cublas_status_not_initialized",
+)
+
 
 def is_out_of_memory(error: Exception) -> bool:
     """Tell whether an error, torch's or another library's, says that there is no memory left on a GPU or a CPU."""
-    said = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
 
 
 def reads_freely(tensor: Tensor) -> bool:

@@ -169,8 +169,11 @@ class SpecGenerator:
             ValueError: the verifier gives no finite score.
         """
         assert constraints is None, "lexical constraints are refused when the generator is built"
+        self.stats.is_partial = True  # until the batch is counted
         run = self.stats.time("total", self._generate)
-        return run(sample, prefix_tokens, bos_token)
+        hypotheses = run(sample, prefix_tokens, bos_token)
+        self.stats.is_partial = False
+        return hypotheses
 
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
         batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token)
@@ -225,7 +228,7 @@ class SpecGenerator:
             if reduced and (like.device.type, like.dtype) != ("cpu", torch.float32):
                 raise OptionError([
                     f"--engine-dtype {reduced} needs a float32 model on a CPU, got {like.dtype} on {like.device.type}: "
-                    "leave it out, on a GPU pass --fp16 or --bf16 instead."
+                    "leave it out, on a GPU pass --fp16 instead (fairseq-generate reads --bf16 and does nothing)."
                 ])  # fmt: skip
             self.stats.device, self.stats.dtype = like.device.type, reduced or str(like.dtype).removeprefix("torch.")
             weights = [read_verifier(model.decoder, reduced) for model in self.models]
@@ -244,7 +247,7 @@ class SpecGenerator:
                 accept_rule(self.stats.config.beta, self.stats.config.tau),
                 self.adaptive,
             )
-            if like.is_cuda and not (self.stats.config.no_cuda_graphs or self.stats.config.spec_stats):
+            if like.is_cuda and self.stats.config.cuda_graphs and not self.stats.config.spec_stats:
                 self._decoder = self._ahead(RecordedDecoder(self._decoder, CudaRecorder(like.device)))
         return self._decoder
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from fairseq_specdec import clock
 from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.files import write_whole
 from fairseq_specdec.search.state import Tally
 
 SECTIONS = ("encode", "draft", "verify", "other", "total")
@@ -29,6 +28,8 @@ class SpecStats:
     Attributes:
         device, dtype: of the verifier; known after the first batch.
         certificate: counts of the certificate, or None.
+        is_partial: whether the run ended before its end, so that some of its batches are not counted.
+        write_error: why the statistics could not be written, or None.
     """
 
     config: SpecConfig
@@ -42,6 +43,8 @@ class SpecStats:
     histogram: list[int] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SECTIONS, 0.0))
     certificate: dict[str, Any] | None = None
+    is_partial: bool = False
+    write_error: OSError | None = None
 
     def add(self, tally: Tally, sentences: int) -> None:
         """Count a decoded batch."""
@@ -66,7 +69,8 @@ class SpecStats:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the statistics under the names of the documented JSON."""
-        seconds = {**self.seconds, "other": self.seconds["total"] - sum(self.seconds[s] for s in SECTIONS[:3])}
+        other = self.seconds["total"] - sum(self.seconds[section] for section in SECTIONS[:3])
+        seconds = {**self.seconds, "other": max(other, 0.0)}  # the clock may have jumped
         return {
             "drafter": self.config.drafter,
             "block_size": self.block_size,
@@ -84,13 +88,13 @@ class SpecStats:
             "acceptance_histogram": self.histogram,
             "seconds": {name: round(value, 6) for name, value in seconds.items()},
             "certificate": self.certificate,
+            "partial": self.is_partial,
         }
 
     def write(self, path: str) -> None:
-        """Write the JSON; an interrupted write leaves the old file."""
-        part = Path(f"{path}.part")
-        part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", "utf-8")
-        os.replace(part, path)
+        """Write the JSON; see `write_whole`."""
+        text = json.dumps(self.as_dict(), indent=2) + "\n"
+        write_whole(path, lambda file: file.write_text(text, "utf-8"))
 
     def summary(self) -> str:
         """Return one line for the log."""
@@ -103,6 +107,8 @@ class SpecStats:
             f"speculative decoding: {self.sentences} sentences, {self.tokens} tokens in {self.rounds} rounds, "
             f"acceptance length {self.acceptance_length:.2f} ({system})"
         )
+        if self.is_partial:
+            line += "; partial: the run did not come to its end"
         if self.certificate:
             c = self.certificate
             line += (
@@ -122,17 +128,18 @@ class SpecStats:
         """Return ``function`` with its seconds added to a section."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            start = self._now()
+            self._wait()
+            began = clock.now()
             result = function(*args, **kwargs)
-            self.seconds[section] += self._now() - start
+            self._wait()
+            self.seconds[section] += clock.since(began)
             return result
 
         return call if self.config.spec_stats else function
 
-    def _now(self) -> float:
+    def _wait(self) -> None:
         if self.device != "cpu":
             torch.cuda.synchronize()  # host sync: only with --spec-stats
-        return time.perf_counter()
 
 
 class _Timed:

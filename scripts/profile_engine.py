@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from fairseq.models.transformer import TransformerModel, base_architecture
 from tqdm import tqdm
 
 import fairseq_specdec  # noqa: F401 (repairs what fairseq breaks)
+from fairseq_specdec import clock
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine.encoder import FastEncoder
@@ -52,14 +52,14 @@ SOURCE, COMMITTED, REPEATS = 28, 30, 15
 
 
 def median_of(run: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Return the median seconds of several runs, after two to warm up."""
+    """Return the median seconds of several runs, after two to warm up; never 0, rates divide by it."""
     seconds = []
     for i in range(repeats + 2):
-        began = time.perf_counter()
+        began = clock.now()
         run()
         if i > 1:
-            seconds.append(time.perf_counter() - began)
-    return sorted(seconds)[len(seconds) // 2]
+            seconds.append(clock.since(began))
+    return max(sorted(seconds)[len(seconds) // 2], 1e-9)
 
 
 def machine() -> dict[str, float]:

@@ -103,7 +103,7 @@ class Strict(CudaRecorder):
 def test_a_round_reads_nothing_from_the_device(setting, data_bin, kind, dtype, monkeypatch, caplog):
     monkeypatch.setattr("fairseq_specdec.generator.CudaRecorder", Strict)
     model, task = copy.deepcopy(setting[0]).to(dtype), setting[1]
-    ours = generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None)
+    ours = generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None, cuda_graphs=True)
     for sample in batches(task, 8):
         ours.generate([model], sample)
     assert isinstance(ours._decoder, AheadDecoder)
@@ -116,8 +116,8 @@ def test_a_round_reads_nothing_from_the_device(setting, data_bin, kind, dtype, m
 def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
     model, task = setting
     plain, fast = (
-        generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None, no_cuda_graphs=without)
-        for without in (True, False)
+        generator_for(model, task, drafter_for(data_bin, kind), spec_stats=None, cuda_graphs=recorded)
+        for recorded in (False, True)
     )
     for _ in range(2):
         for sample in batches(task, size):
@@ -135,7 +135,7 @@ def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
 @pytest.mark.parametrize("drafter", ["none", "input", "ngram"])
 def test_fairseq_generate_writes_the_same_lines_without_graphs(joined_data_bin, joined_verifier, tmp_path, drafter):
     lines = []
-    for name, extra in (("plain", ["--no-cuda-graphs"]), ("fast", [])):
+    for name, extra in (("plain", []), ("fast", ["--cuda-graphs"])):
         options = ["--task", "translation_specdec", "--beam", "1", "--drafter", drafter, "--batch-size", "6", *extra]
         log = tiny.fairseq_generate(joined_data_bin, joined_verifier, tmp_path / name, "--no-progress-bar", *options)
         fields = [line.split("\t") for line in log.read_text("utf-8").splitlines()]

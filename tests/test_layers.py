@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "fairseq_specdec"
 PACKAGE = ROOT.name
-BASE = {"config", "registry", "device", "blocks"}
+BASE = {"clock", "files", "config", "registry", "device", "blocks"}
 DECODING = {"rules", "engine", "search", "drafters", "recording", "options", "stats", "certificate"}
 DECODING |= {"hypotheses", "beam_certificate", "generator"}
 
@@ -16,7 +16,9 @@ DECODING |= {"hypotheses", "beam_certificate", "generator"}
 # dotted name. What is not listed may not be imported. Parts stand in the order in which they build on one another.
 ALLOWED = {
     "prerequisites": set(),
-    "config": set(),
+    "clock": set(),
+    "files": set(),
+    "config": {"files"},
     "registry": set(),
     "device": set(),
     "compat": set(),
@@ -28,7 +30,7 @@ ALLOWED = {
     "search": BASE | {"rules", "engine", "drafters.base"},
     "recording": BASE | {"rules", "engine", "search", "drafters.base"},
     "options": {"config", "registry"},
-    "stats": {"config", "search.state"},
+    "stats": {"clock", "files", "config", "search.state"},
     "certificate": {"config", "rules"},
     "beam_certificate": {"certificate", "options", "rules", "search"},
     "hypotheses": {"options", "search.nbest"},
@@ -58,7 +60,7 @@ MAY_IMPORT_FAIRSEQ = {
     "training.init",
 }
 MAY_IMPORT_FAIRSEQ |= {"bench.ctranslate2", "bench.data", "bench.load", "bench.systems"}
-ONLY_STANDARD_LIBRARY = {"prerequisites", "config", "registry"}
+ONLY_STANDARD_LIBRARY = {"prerequisites", "clock", "files", "config", "registry"}
 
 
 def listed(module: str, table: set[str]) -> bool:

@@ -61,7 +61,7 @@ class CTranslate2System:
             ]) from error  # fmt: skip
         self.name, self.loaded = wanted.label, loaded
         options = check_options(wanted, {"compute", "beam"})
-        default = "float16" if loaded.dtype == "float16" else "float32"
+        default = loaded.dtype if loaded.dtype in ("float16", "bfloat16") else "float32"
         self.dtype, self.beam = options.get("compute", default), _beam(wanted, options)
         try:
             known = ctranslate2.get_supported_compute_types(loaded.device)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import re
-import time
 from pathlib import Path
 
 import torch
 
+from fairseq_specdec import clock
 from fairseq_specdec.bench.measure import System
 
 _MB = 1 << 20
@@ -34,7 +34,7 @@ class DeviceMeter:
         """Return seconds."""
         if self.on_gpu:
             torch.cuda.synchronize()
-        return time.perf_counter()
+        return clock.now()
 
     def reset_peak(self) -> None:
         """Forget the peak."""

@@ -59,8 +59,10 @@ def load(given: Namespace) -> Loaded:
         given: options, as fairseq parses them.
 
     Raises:
-        OptionError: a file that they name cannot be read.
+        OptionError: a file that they name cannot be read, or two precisions are asked for.
     """
+    if given.fp16 and given.bf16:
+        raise OptionError(["--fp16 and --bf16 exclude each other, got both: leave one out."])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of hydra, about how fairseq calls it
         cfg = convert_namespace_to_omegaconf(given)
@@ -86,8 +88,10 @@ def load(given: Namespace) -> Loaded:
     except FileNotFoundError as error:
         subset = f"{cfg.dataset.gen_subset} for {cfg.task.data}"
         raise OptionError([f"--gen-subset must be a split of DATA_BIN, got {subset}: check both."]) from error
+    # fairseq-generate takes --bf16, too, and computes in float32 all the same
+    dtype = torch.float16 if cfg.common.fp16 else torch.bfloat16 if cfg.common.bf16 else None
     use_cuda = torch.cuda.is_available() and not cfg.common.cpu
     for model in models:
-        model.to(device="cuda" if use_cuda else "cpu", dtype=torch.float16 if cfg.common.fp16 else None)
+        model.to(device="cuda" if use_cuda else "cpu", dtype=dtype)
         model.prepare_for_inference_(cfg)
     return Loaded(cfg, task, models)

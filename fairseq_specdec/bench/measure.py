@@ -143,7 +143,7 @@ def _decode_all(
     for batch in batches:
         began = meter.now()
         outputs = system.decode(batch)
-        seconds.append(meter.now() - began)
+        seconds.append(max(meter.now() - began, 0.0))  # the clock may have been set back
         result.outputs.update(zip(batch.ids, outputs, strict=True))
         tick()
     result.acceptance_length, result.peak_mb = system.acceptance_length, meter.peak_mb(system)
@@ -203,21 +203,23 @@ def _numbers(result: Measured, batch_size: int) -> dict[str, Any]:
     totals = [sum(seconds) for seconds in result.seconds]
     median = statistics.median(totals) if totals else None
     latencies = [statistics.median(own) * 1000 for own in zip(*result.seconds, strict=True)]  # of each batch
-    alone = bool(latencies) and batch_size == 1
+    latencies = latencies if batch_size == 1 else []
     return {
         "sentences": len(result.outputs),
         "tokens": tokens,
         "seconds": median,
         "spread": [min(totals), max(totals)] if totals else None,
         "tokens_per_second": tokens / median if median else None,
-        "p50_ms": percentile(latencies, 0.50) if alone else None,
-        "p95_ms": percentile(latencies, 0.95) if alone else None,
+        "p50_ms": percentile(latencies, 0.50),
+        "p95_ms": percentile(latencies, 0.95),
     }
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which this share of the values lies, interpolated between neighbours."""
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """Return the value below which this share of the values lies, between neighbours by a line; None of no values."""
     ordered = sorted(values)
+    if not ordered:
+        return None
     place = share * (len(ordered) - 1)
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
@@ -225,7 +227,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def speedup(base: Measured, own: Measured) -> float | None:
-    """Return how many times faster than the base: the median of the ratios of the same repeat."""
+    """Return how many times faster than the base, the median of the ratios of the same repeat; None without any."""
     totals = zip(base.seconds, own.seconds, strict=False)  # one of them may have failed
     ratios = [sum(slow) / sum(fast) for slow, fast in totals if sum(fast) > 0]
     return statistics.median(ratios) if ratios else None

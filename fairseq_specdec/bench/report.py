@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fairseq_specdec.config import OptionError
+from fairseq_specdec.files import why_not_file, write_whole
 
 Row = dict[str, Any]
 
@@ -34,7 +34,7 @@ def _aligned(line: list[str], widths: list[int]) -> list[str]:
 
 def _cells(row: Row) -> list[str]:
     name = row["system"] + " *" * is_marked(row)
-    if row.get("error"):
+    if row.get("error") or row["seconds"] is None:
         return [name, str(row["batch_size"]), "-", "failed", *["-"] * 9, row["dtype"]]
     low, high = row["spread"]
     return [
@@ -93,10 +93,11 @@ def check_file(option: str, path: str | None) -> None:
     """Refuse a file that could not be written at the end.
 
     Raises:
-        OptionError: its folder does not exist, or it is one.
+        OptionError: its folder does not exist, it is one, or it must not be written.
     """
-    if path is not None and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
-        raise OptionError([f"{option} must be a file in an existing folder, got {path}: create the folder first."])
+    why_not = None if path is None else why_not_file(path)
+    if why_not:
+        raise OptionError([f"{option} must be a file that can be written, got {path}, which {why_not}."])
 
 
 def check_plot(path: str | None) -> None:
@@ -121,10 +122,9 @@ def check_plot(path: str | None) -> None:
 
 
 def write_json(path: str, content: dict[str, Any]) -> None:
-    """Write the JSON; an interrupted write leaves the old file."""
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    os.replace(part, path)
+    """Write the JSON; see `write_whole`."""
+    text = json.dumps(content, indent=1) + "\n"
+    write_whole(path, lambda file: file.write_text(text, "utf-8"))
 
 
 def plot(path: str, rows: Sequence[Row]) -> None:
@@ -143,9 +143,7 @@ def plot(path: str, rows: Sequence[Row]) -> None:
     if alone:
         _draw_latencies(second[0], alone, colors)
     kind = Path(path).suffix.removeprefix(".")
-    part = Path(f"{path}.part")
-    figure.savefig(part, format=kind, dpi=150)
-    os.replace(part, path)
+    write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))
 
 
 def _draw_speedups(axes: Any, rows: Sequence[Row], systems: list[str], colors: dict[str, str]) -> None:

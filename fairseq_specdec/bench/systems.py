@@ -22,7 +22,7 @@ from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 
-EVERY_DRAFTER = {"block_size", "beta", "tau", "engine_dtype", "no_cuda_graphs"}
+EVERY_DRAFTER = {"block_size", "beta", "tau", "engine_dtype", "cuda_graphs"}
 ALIASES = {"k": "block_size", "block": "block_size"}
 # options of the task that are no drafter's: the system's name, and what a benchmark does itself
 _NOT_OPTIONS = {"drafter", "spec_stats", "certify"}

@@ -129,7 +129,7 @@ def _check(args: Namespace) -> list[int]:
         reasons.append("--path must name the checkpoint of the verifier, got nothing: pass --path V.pt.")
     if given.beam not in (1, 5):  # 5 is fairseq's default
         reasons.append(f"--beam is set by each system, got {given.beam}: pass --systems fairseq-beam{given.beam}.")
-    defaults = {"beta": 1, "tau": 0.0, "no_cuda_graphs": False}
+    defaults = {"beta": 1, "tau": 0.0, "cuda_graphs": False}
     refused = [
         ("batch_size", None, "pass --batch-sizes"),
         ("task", TASK, "leave it out"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -19,12 +20,19 @@ from fairseq_specdec.models.checkpoint import model_options, task_options
 from fairseq_specdec.models.shared_encoder import encoder_digest, is_digest_of
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
 
+logger = logging.getLogger(__name__)
+
 # The published implementation's name for this model (its task is translation_lev_modified, its criterion glat_loss).
 REFERENCE_ARCH = "block"
 
 
 def load_drafter(
-    path: str, tgt_dict: Dictionary, src_dict: Dictionary | None = None, encoder: nn.Module | None = None
+    path: str,
+    tgt_dict: Dictionary,
+    src_dict: Dictionary | None = None,
+    encoder: nn.Module | None = None,
+    *,
+    check_encoder: bool = True,
 ) -> tuple[SpecDrafterModel, int]:
     """Read a drafter and the block size it was trained for.
 
@@ -32,7 +40,9 @@ def load_drafter(
         path: checkpoint, the value of --drafter-path.
         tgt_dict: the verifier's target dictionary.
         src_dict: the verifier's source dictionary; may be left out where it is the target dictionary too.
-        encoder: the verifier's, for a drafter that shares it.
+        encoder: the verifier's, for a drafter that shares it; it stays as trainable as it is.
+        check_encoder: compare it with the one that the drafter was trained on; not where its weights are yet to come,
+            see `warn_of_another_encoder`.
 
     Returns:
         The model, float32 on the CPU in evaluation mode, and its K.
@@ -64,8 +74,9 @@ def load_drafter(
     except RuntimeError as error:
         raise OptionError([f"--drafter-path: the weights in {path} contradict its options: {error}"]) from error
     if model.shares_encoder:
-        check_shared_encoder(checkpoint, path, encoder)
-        model.encoder.attach(encoder)
+        if check_encoder:
+            check_shared_encoder(checkpoint, path, encoder)
+        model.encoder.attach(encoder, freeze=False)
     return model.eval(), int(block_size)
 
 
@@ -147,6 +158,17 @@ def check_shared_encoder(checkpoint: Mapping[str, Any], path: str, encoder: nn.M
             f"--drafter-path needs the verifier whose encoder the drafter shares (--share-encoder; {known}), got "
             f"{found} (drafter {path}): pass that verifier first in --path, or train a drafter with this one."
         ])  # fmt: skip
+
+
+def warn_of_another_encoder(path: str, encoder: nn.Module) -> None:
+    """Say where a drafter shares another encoder than the one at hand, as after training has moved that one."""
+    checkpoint = load_checkpoint(path)
+    if "encoder.embed_tokens.weight" in checkpoint["model"]:
+        return
+    try:
+        check_shared_encoder(checkpoint, path, encoder)
+    except OptionError as error:
+        logger.warning("decoding goes on with drafts that may fit less well: %s", error)
 
 
 def digest(dictionary: Dictionary) -> str:

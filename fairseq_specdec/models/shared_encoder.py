@@ -37,8 +37,13 @@ class SharedEncoder(FairseqEncoder):
         self._max_positions = max_positions
         self._held: list[Any] = []  # a list, since a module's weights would count as the drafter's
 
-    def attach(self, encoder: Any) -> None:
-        """Take the verifier's encoder; its weights will not be trained.
+    def attach(self, encoder: Any, *, freeze: bool = True) -> None:
+        """Take the verifier's encoder.
+
+        Args:
+            encoder: of any precision.
+            freeze: its weights will not be trained, as those of a drafter in training must not be; where the verifier
+                itself may be in training (--eval-bleu) that is not for its drafter to say.
 
         Raises:
             ValueError: it is of another kind or width.
@@ -55,7 +60,9 @@ class SharedEncoder(FairseqEncoder):
                 f"--encoder-embed-dim must be the verifier's with --share-encoder, got {self.width} for {width}: "
                 f"pass --encoder-embed-dim {width}."
             )
-        self._held = [encoder.eval().requires_grad_(False)]
+        self._held = [encoder.eval()]
+        if freeze:
+            encoder.requires_grad_(False)
 
     @property
     def encoder(self) -> Any:

@@ -19,12 +19,14 @@ class Samples(Protocol):
 
     Attributes:
         last: the sample given out last; None before the first.
+        n_given: how many were given out.
     """
 
     last: Sample | None
+    n_given: int
 
-    def pull(self) -> Sample | None:
-        """Return the first sample that was neither given out nor pulled, None at the end; it is given out all the same.
+    def look_at(self, place: int) -> Sample | None:
+        """Return the sample at a place, from 0, that was not given out yet, None at the end; it is given out later.
 
         Where it stands between those given out does not change.
         """
@@ -91,7 +93,11 @@ class AheadDecoder:
         yield batch
         if samples is None or samples.last is None or not batch.is_same(self._batch_of(samples.last)):
             return
-        while (sample := samples.pull()) is not None:
+        place = samples.n_given  # what an earlier run that failed had looked at is looked at again
+        while (sample := samples.look_at(max(place, samples.n_given))) is not None:
+            place = max(place, samples.n_given) + 1
+            if "net_input" not in sample:
+                continue  # an empty one, which nobody decodes
             try:
                 following = self._batch_of(sample)
             except OptionError:  # for the one who asks for it

@@ -69,7 +69,7 @@ class RecordedDecoder:
         if not (is_out_of_memory(error) or isinstance(error, CannotRecordError)):
             raise error
         self._works = not isinstance(error, CannotRecordError)
-        logger.warning("decoding without CUDA graphs (--no-cuda-graphs): %s", error)
+        logger.warning("decoding without CUDA graphs (leave --cuda-graphs out): %s", error)
 
     def _shape_for(self, batch: Batch) -> Shape | None:
         """Return the shape for a batch, None where it has to be decoded without recording."""

@@ -172,6 +172,7 @@ class Session:
             self._draft.lengths.copy_(draft.lengths)
         key = (extent, state.reach_now)
         if key not in self._rounds:
+            self._warm_up_round()
             self._rounds[key] = _Round(self._record(self._round), state.status, self._kept)
         done = self._rounds[key]
         done.recording.replay()
@@ -188,6 +189,16 @@ class Session:
             if is_out_of_memory(error):
                 raise
             raise CannotRecordError(f"recording failed: {error}") from error
+
+    def _warm_up_round(self) -> None:
+        """Make the round once before it is recorded: libraries choose by its shapes, which may not happen meanwhile.
+
+        All that rows have is put back, so that nothing but their hidden places has changed.
+        """
+        before = [tensor.clone() for tensor in self._tensors()]
+        self._recorder.warm_up(self._round)
+        for tensor, was in zip(self._tensors(), before, strict=True):
+            tensor.copy_(was)
 
     def _try_all(self) -> None:
         self._start()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import time
 from collections.abc import Callable
 
 from torch import Tensor
 
+from fairseq_specdec import clock
 from fairseq_specdec.blocks import DraftBlock
 
 DECAY = 0.98  # of what is known about the drafts, a draft token
@@ -18,6 +18,9 @@ WIDTH_WEIGHT = 0.05  # of a round in the average of widths
 PROBE = 4  # draft tokens of such a round
 MEASURED = 8  # passes of each width that are timed
 MANY = 100  # positions: behind so many each further one costs the same
+ENOUGH = 2400  # positions of timed passes of a width: longer ones vary less, and are timed twice at least
+FEWER, MORE = 4, 2  # as many times fewer or more rows than were timed are believed to be known
+LEAST = 1e-9  # seconds that a pass takes, and that a further position of it does, whatever the clock says
 
 
 class BlockBudget:
@@ -25,15 +28,16 @@ class BlockBudget:
 
     A round of K drafts brings 1 + p1 + p1 p2 + ... + p1 p2 ... pK tokens a row, p_k being how often the k-th draft
     token is right when those before it are: the first one after a bifurcation is the hardest to guess. It costs the
-    draft and a pass of rows * (K + 1) positions. What passes take is measured on the first batch, and again when one
-    has many more rows; the draft's cost and the p as decoding goes on. What the first draft of a batch takes longer, as
-    the drafter encodes the source, is a cost of all its drafts. The K that brings most tokens a second is taken; 0 is
-    plain greedy decoding.
+    draft and a pass of rows * (K + 1) positions. What passes take is measured on the first batch, and again when there
+    are many more rows or far fewer; the draft's cost and the p as decoding goes on. What the first draft of a batch
+    takes longer, as the drafter encodes the source, is a cost of all its drafts. The K that brings most tokens a second
+    is taken; 0 is plain greedy decoding.
 
     A drafter that says how sure it is has each draft cut where it gets unsure (`cut`). Then a p is how often the k-th
     token is offered and right, and a block of K costs as many positions as drafts have had of late, if that is less.
 
-    Nothing here can change an output, only the time it takes. Where shapes have to be fixed (on a GPU) it is not used.
+    Nothing here can change an output, only the time it takes, and nothing raises or leaves 0..K whatever the clock
+    says. Where shapes have to be fixed (on a GPU) it is not used.
 
     Args:
         block_size: the most draft tokens a round.
@@ -42,7 +46,7 @@ class BlockBudget:
     def __init__(self, block_size: int) -> None:
         self.block_size = block_size
         self._passes = _Passes()
-        self._most_rows = 0  # with which passes were measured
+        self._fewest_rows, self._most_rows = 0, 0  # with which passes were measured
         self._first, self._next = _Cost(), _Cost()  # of a batch's first draft, of the others
         self._n_drafts, self._drafts_a_batch = 0, 1.0  # of this batch; average of those that had some
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
@@ -60,8 +64,8 @@ class BlockBudget:
         return self._most_rows > 0
 
     def knows(self, rows: int) -> bool:
-        """Say whether passes of so many rows, or of nearly as many, have been timed."""
-        return rows <= 2 * self._most_rows
+        """Say whether passes of so many rows, or of about as many, have been timed."""
+        return self.is_measured and self._fewest_rows <= FEWER * rows and rows <= MORE * self._most_rows
 
     def measure(self, run: Callable[[int], object], rows: int) -> None:
         """Time passes of one position a row, of several, and of a whole block where that is not many.
@@ -73,10 +77,12 @@ class BlockBudget:
         widths = [1, min(self.block_size, 8) + 1]
         if widths[-1] < self.block_size + 1 and rows * (self.block_size + 1) <= MANY:
             widths.append(self.block_size + 1)
-        timed = [[_seconds(run, width) for width in widths] for _ in range(MEASURED)]  # in turn: a slow phase meets all
+        repeats = min(MEASURED, max(ENOUGH // (rows * widths[1]), 2))
+        timed = [[_seconds(run, width) for width in widths] for _ in range(repeats)]  # in turn: a slow phase meets all
         for width, seconds in zip(widths, map(min, zip(*timed, strict=True)), strict=True):
             self._passes.add(rows * width, seconds)
-        self._most_rows = max(rows, self._most_rows)
+        self._fewest_rows = min(rows, self._fewest_rows) if self.is_measured else rows
+        self._most_rows, self._chosen_for = max(rows, self._most_rows), None
 
     def begin(self) -> None:
         """Begin a batch."""
@@ -155,10 +161,10 @@ class BlockBudget:
             drafted: draft tokens of each row.
             accepted: how many of them stand.
         """
-        began = time.perf_counter()
+        began = clock.now()
         # tokens that were right and wrong at each position, where those before it were right
         right, wrong = [0] * (self.block_size + 1), [0] * (self.block_size + 1)
-        width = max(drafted)
+        width = max(drafted, default=0)
         for n_kept, n_drafted, n_right in zip(kept, drafted, accepted, strict=True):
             if n_kept:
                 right[n_right] += 1
@@ -175,38 +181,45 @@ class BlockBudget:
             self._tried[k] = weight * self._tried[k] + gain * n_tried
             self._right[k] = weight * self._right[k] + gain * n_right
         self._chosen_for = None
-        self._judging.add(2 * (time.perf_counter() - began))  # choosing takes about as long
+        self._judging.add(2 * clock.since(began))  # choosing takes about as long
 
 
 class _Passes:
     """What passes take by the number of their positions: measured at some, straight lines between them and beyond.
 
-    At few positions reading the weights takes most of the time, at many each further one costs the same.
+    At few positions reading the weights takes most of the time, at many each further one costs the same. Below the
+    first measured point the line goes on only as far as a position takes less than its share in that point: once
+    arithmetic is what counts, twice the positions take twice the time and the line would soon be at nothing.
     """
 
     def __init__(self) -> None:
         self._positions: list[int] = []
         self._seconds: list[float] = []
         self._slopes: list[float] = []  # from each to the next
+        self._share = LEAST  # of a position in the first point
         self.least = 0.0  # seconds that a further position takes where it takes least
 
     def add(self, positions: int, seconds: float) -> None:
         """Learn what so many positions take."""
-        known = {**dict(zip(self._positions, self._seconds, strict=True)), positions: seconds}
+        known = {**dict(zip(self._positions, self._seconds, strict=True)), positions: max(seconds, LEAST)}
         self._positions = sorted(known)
         self._seconds = list(itertools.accumulate((known[n] for n in self._positions), max))
         points = zip(self._positions, self._seconds, strict=True)
-        self._slopes = [max(t - s, 1e-9) / (n - m) for (m, s), (n, t) in itertools.pairwise(points)]
-        self.least = min(self._slopes, default=0.0)
+        self._share = self._seconds[0] / self._positions[0]
+        slopes = [max(t - s, LEAST) / (n - m) for (m, s), (n, t) in itertools.pairwise(points)]
+        self._slopes = slopes or [self._share]
+        self.least = min(self._share, *self._slopes)
 
     def seconds(self, positions: float) -> float:
-        """Return what so many take."""
+        """Return what so many take; more than nothing, and no less than fewer do."""
         i = self._line(positions)
-        return max(self._seconds[i] + (positions - self._positions[i]) * self._slopes[i], 0.0)
+        by_line = self._seconds[i] + (positions - self._positions[i]) * self._slopes[i]
+        return max(by_line, min(positions, self._positions[0]) * self._share, LEAST)
 
     def further(self, positions: float) -> float:
         """Return what the last of so many adds."""
-        return self._slopes[self._line(positions)]
+        slope = self._slopes[self._line(positions)]
+        return min(slope, self._share) if positions <= self._positions[0] else slope
 
     def _line(self, positions: float) -> int:
         """Return the number of the line on which so many positions lie."""
@@ -214,20 +227,29 @@ class _Passes:
 
 
 class _Cost:
-    """What something takes on average; slow exceptions are cut, and the first time, which may load, does not count."""
+    """What something takes on average; slow exceptions are cut, and the first time, which may load, does not count.
+
+    It begins with the least of the next few times: one of them may be an exception, too.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._is_warm = False
+        self._n_times = 0
 
     def add(self, seconds: float) -> None:
         """Learn what it took once more."""
-        if self._is_warm:
-            self.seconds += 0.1 * (min(seconds, 2 * self.seconds) - self.seconds) if self.seconds else seconds
-        self._is_warm = True
+        self._n_times += 1
+        if self._n_times == 1:
+            return
+        if self.seconds == 0.0:
+            self.seconds = seconds
+        elif self._n_times <= 4:
+            self.seconds = min(self.seconds, seconds)
+        else:
+            self.seconds += 0.1 * (min(seconds, 2 * self.seconds) - self.seconds)
 
 
 def _seconds(run: Callable[[int], object], n: int) -> float:
-    began = time.perf_counter()
+    began = clock.now()
     run(n)
-    return time.perf_counter() - began
+    return clock.since(began)

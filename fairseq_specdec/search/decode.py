@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from fairseq_specdec import device
+from fairseq_specdec import clock, device
 from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.rules.constrain import constrain
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.acceptance import AcceptRule
-from fairseq_specdec.search.budget import BlockBudget
 from fairseq_specdec.search.state import Decoded, DecodeState
+from fairseq_specdec.search.width import BlockWidth
 
 
 class Batch(NamedTuple):
@@ -74,7 +74,8 @@ class SpecDecoder:
         self.verifier = verifier
         self.drafter = drafter
         self.accept = accept
-        self._budget = BlockBudget(drafter.block_size) if adaptive and drafter.block_size > 0 else None
+        self._chosen = BlockWidth(drafter.block_size, adaptive)
+        self._fixed = BlockWidth(drafter.block_size, adaptive=False)
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> Decoded:
@@ -82,15 +83,16 @@ class SpecDecoder:
         state = DecodeState(batch.limits, batch.first, self.drafter.block_size)
         memory = self.verifier.start(batch.net_input, state.capacity)
         self.drafter.start(replace(batch.source, encoded=tuple(memory)), state)
-        budget = self._ready_budget(state)
+        width = self._chosen if device.reads_freely(state.tokens) else self._fixed
+        width.begin()
         while state.is_open:
             self._drop_finished(state)
-            limit = self.drafter.block_size if budget is None else budget.limit(state.n_rows)
-            draft = self._draft(state, limit, budget)
+            limit = width.limit(state.n_rows, partial(self._judge_anything, state))
+            draft = self._draft(state, limit, width)
             self.drafter.advance(self.judge(state, draft))
             counts = state.read()
-            if budget is not None and limit > 0:
-                budget.judged(*counts.tolist())
+            if limit > 0:
+                width.judged(counts)
         decoded = state.result()
         self.drafter.finish(decoded.tokens, decoded.lengths)
         return decoded
@@ -111,32 +113,24 @@ class SpecDecoder:
         self.verifier.commit(kept)
         return kept
 
-    def _draft(self, state: DecodeState, limit: int, budget: BlockBudget | None) -> DraftBlock:
+    def _draft(self, state: DecodeState, limit: int, width: BlockWidth) -> DraftBlock:
         """Draft up to ``limit`` tokens a row; nothing is asked of the drafter for 0."""
         if limit == 0:
             return DraftBlock.empty(state)
-        began = time.perf_counter()
+        began = clock.now()
         draft = self.drafter.propose(state)
-        if budget is not None:
-            limit = budget.cut(draft, limit, state.finished)
-        draft = state.trim(draft, limit)
-        if budget is not None:
-            budget.drafted(time.perf_counter() - began)
+        draft = state.trim(draft, width.cut(draft, limit, state.finished))
+        width.drafted(began)
         return draft
 
-    def _ready_budget(self, state: DecodeState) -> BlockBudget | None:
-        """Return the budget where there is something to choose; the first batch on a CPU times passes for it."""
-        if self._budget is None or not device.reads_freely(state.tokens):
-            return None
-        if not self._budget.knows(state.n_rows):
-            self._budget.measure(lambda n: self._judge_anything(state, n), state.n_rows)
-        self._budget.begin()
-        return self._budget
-
     def _judge_anything(self, state: DecodeState, n: int) -> None:
-        """Make a pass of n positions a row over nothing that matters; what it writes is overwritten."""
+        """Make a pass of n positions a row, at most K + 1, over nothing that matters, in order to time it.
+
+        It is that of a draft of which nothing is kept: what it writes behind each row's end is hidden, and overwritten
+        by the next round. The state and the drafter do not hear of it.
+        """
         tokens = state.tokens[:, :1].repeat(1, n)
-        lprobs = self.verifier.score(tokens, 0)
+        lprobs = self.verifier.score(tokens, state.max_length - 1)
         constrain(lprobs, lambda: state.steps(n), state.limits, state.reach(n))
         self.accept(DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1)), lprobs)
 

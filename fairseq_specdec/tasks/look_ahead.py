@@ -20,11 +20,18 @@ class LookAhead:
 
     def __init__(self) -> None:
         self.current: PulledSamples | None = None
+        self._total = 0
 
-    def begin(self, samples: Iterator[Sample]) -> PulledSamples:
-        """Return samples that are about to be decoded as an iterator that is followed."""
+    def begin(self, samples: Iterator[Sample], total: int = 0) -> PulledSamples:
+        """Return samples that are about to be decoded as an iterator that is followed; total: of all, if known."""
         self.current = PulledSamples(samples)
+        self._total = total
         return self.current
+
+    @property
+    def is_open(self) -> bool:
+        """Whether samples of the iterator that was begun last are yet to be given out."""
+        return self.current is not None and self.current.n_given < self._total
 
     def follow(self, epochs: Any) -> Any:
         """Return fairseq's iterator over epochs as one that is followed when an epoch begins.
@@ -38,16 +45,18 @@ class PulledSamples:
     """Gives samples out in their order, some of which were pulled before.
 
     Args:
-        samples: to give out; empty ones, which nobody decodes, are not pulled.
+        samples: to give out.
 
     Attributes:
         last: the sample given out last; None before the first.
+        n_given: how many were given out.
     """
 
     def __init__(self, samples: Iterator[Sample]) -> None:
         self._samples = samples
         self._pulled: deque[Sample] = deque()
         self.last: Sample | None = None
+        self.n_given = 0
 
     def __iter__(self) -> Iterator[Sample]:
         """Return itself."""
@@ -56,15 +65,17 @@ class PulledSamples:
     def __next__(self) -> Sample:
         """Give the next sample out."""
         self.last = self._pulled.popleft() if self._pulled else next(self._samples)
+        self.n_given += 1
         return self.last
 
-    def pull(self) -> Sample | None:
-        """Return the first sample that was neither given out nor pulled, None at the end."""
-        for sample in self._samples:
-            self._pulled.append(sample)
-            if "net_input" in sample:
-                return sample
-        return None
+    def look_at(self, place: int) -> Sample | None:
+        """Return the sample at a place, from 0, that was not given out yet, None at the end; pull as far as that."""
+        while len(self._pulled) <= place - self.n_given:
+            try:
+                self._pulled.append(next(self._samples))
+            except StopIteration:
+                return None
+        return self._pulled[place - self.n_given]
 
 
 class _Epochs:
@@ -84,4 +95,5 @@ class _Epochs:
         samples = self._epochs.next_epoch_itr(shuffle, *args, **options)
         if shuffle:
             return samples
-        return CountingIterator(self._look_ahead.begin(samples), start=samples.n, total=samples.total)
+        followed = self._look_ahead.begin(samples, samples.total - samples.n)
+        return CountingIterator(followed, start=samples.n, total=samples.total)

@@ -19,7 +19,7 @@ from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, sha
 from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.generator import SpecGenerator
-from fairseq_specdec.models.load import load_drafter
+from fairseq_specdec.models.load import load_drafter, warn_of_another_encoder
 from fairseq_specdec.options import GenerationOptions, StockNeeded, refuse_with_drafts, why_stock
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.look_ahead import LookAhead
@@ -62,8 +62,9 @@ class TranslationSpecDecConfig(TranslationConfig):
     certify: bool = field(
         default=False, metadata={"help": "re-score every output with stock modules; exit status 1 if a token is wrong"}
     )
-    no_cuda_graphs: bool = field(
-        default=False, metadata={"help": "on a GPU launch every operation of a round alone (for finding faults)"}
+    cuda_graphs: bool = field(
+        default=False,
+        metadata={"help": "on a GPU record each round once and launch it as a whole (experimental; else plain torch)"},
     )
 
 
@@ -77,6 +78,7 @@ class TranslationSpecDecTask(TranslationTask):
         super().__init__(cfg, src_dict, tgt_dict)
         self._places = InputPlaces()
         self.look_ahead = LookAhead()
+        self._unchecked_drafter: Optional[str] = None  # checkpoint of one that may share the verifier's encoder
 
     @classmethod
     def setup_task(cls, cfg: TranslationSpecDecConfig, **kwargs: Any) -> "TranslationSpecDecTask":
@@ -121,7 +123,7 @@ class TranslationSpecDecTask(TranslationTask):
                 ) from error  # fmt: skip
             logger.warning("decoding by fairseq's own generator, no faster than it is: %s", "; ".join(error.reasons))
             return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn)
-        _report_when_done(generator)
+        _report_when_done(generator, self.look_ahead)
         return generator
 
     def build_spec_generator(self, models: list[nn.Module], args: Any, **asked: bool) -> SpecGenerator:
@@ -154,7 +156,15 @@ class TranslationSpecDecTask(TranslationTask):
         dictionary = self.target_dictionary
         model, trained = None, None
         if config.drafter_path is not None:
-            model, trained = load_drafter(config.drafter_path, dictionary, self.source_dictionary, models[0].encoder)
+            # the generator of --eval-bleu is built before the verifier's weights are loaded
+            self._unchecked_drafter = config.drafter_path if self.cfg.eval_bleu else None
+            model, trained = load_drafter(
+                config.drafter_path,
+                dictionary,
+                self.source_dictionary,
+                models[0].encoder,
+                check_encoder=not self.cfg.eval_bleu,
+            )
         setting = DrafterSetting(
             config.block_size,
             dictionary.pad(),
@@ -185,6 +195,9 @@ class TranslationSpecDecTask(TranslationTask):
         self, generator: Any, models: list[nn.Module], sample: dict[str, Any], prefix_tokens: Any = None, **options: Any
     ) -> Any:
         """Decode a batch; one of fairseq-interactive, which does not say where its sentences stand, is told."""
+        if self._unchecked_drafter is not None:
+            warn_of_another_encoder(self._unchecked_drafter, models[0].encoder)
+            self._unchecked_drafter = None
         if sample.get("id") is None:
             places = self._places.find(sample["net_input"]["src_tokens"], self.source_dictionary.pad())
             sample = {**sample, "id": places}
@@ -215,28 +228,34 @@ def engine_options(cfg: TranslationSpecDecConfig) -> list[str]:
     return [option for option, is_given in given.items() if is_given]
 
 
-def _report_when_done(generator: SpecGenerator) -> None:
+def _report_when_done(generator: SpecGenerator, look_ahead: LookAhead) -> None:
     """Sum up when fairseq lets go of the generator, which it does at the end of its run, or at exit.
 
     fairseq calls no hook after the last batch; the end of the generator's life is the earliest moment at which all
     batches are counted while the log is still open.
     """
     stats = generator.stats
-    if stats.config.certify:
+    if stats.config.certify or stats.config.spec_stats:
         # registered first, so that it runs after the finalizer below
-        atexit.register(_exit_by_certificate, stats)
-    weakref.finalize(generator, _report, stats)
+        atexit.register(_exit_by_result, stats)
+    weakref.finalize(generator, _report, stats, look_ahead)
 
 
-def _report(stats: SpecStats) -> None:
+def _report(stats: SpecStats, look_ahead: LookAhead) -> None:
+    stats.is_partial |= look_ahead.is_open
     logger.info(stats.summary())
     if stats.config.spec_stats:
-        stats.write(stats.config.spec_stats)
+        try:
+            stats.write(stats.config.spec_stats)
+        except OSError as error:
+            stats.write_error = error
 
 
-def _exit_by_certificate(stats: SpecStats) -> None:
-    """Leave with status 1 if a token was wrong; at exit nothing gentler can change the status."""
-    if stats.certificate and stats.certificate["wrong"]:
+def _exit_by_result(stats: SpecStats) -> None:
+    """Leave with status 1 if a token was wrong or statistics are lost; at exit nothing gentler changes the status."""
+    if stats.write_error is not None:
+        print(f"--spec-stats: {stats.config.spec_stats} was not written: {stats.write_error}", file=sys.stderr)
+    if stats.write_error is not None or (stats.certificate and stats.certificate["wrong"]):
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -37,7 +37,7 @@ SYSTEMS = {
     "input": ("this package, input", True),
 }
 NOTE = "* relaxed acceptance: another system than greedy decoding, its output may differ."
-_SECONDS = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in ([\d.]+)s")
+_SECONDS = re.compile(r"Translated [\d,]+ sentences \([\d,]+ tokens\) in (-?[\d.]+)s")
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,14 @@ class Row:
     """One system; ``metric`` is what specdec score prints, ``identical`` and ``speedup`` are against fairseq's greedy.
 
     ``acceptance_length`` is tokens a verifier pass, the correction or bonus token counted; None for beam search.
+    ``speedup`` is None where the clock saw no time go by.
     """
 
     system: str
     metric: dict[str, float | str]
     acceptance_length: float | None
     seconds: float
-    speedup: float
+    speedup: float | None
     identical: float
     exact: bool
 
@@ -106,7 +107,7 @@ def compare(runs: dict[str, Run], metric: str = "bleu") -> list[Row]:
                 metric=score,
                 acceptance_length=run.acceptance_length,
                 seconds=run.seconds,
-                speedup=greedy.seconds / max(run.seconds, 1e-9),
+                speedup=greedy.seconds / run.seconds if run.seconds > 0 else None,
                 identical=same / len(run.sentences),
                 exact=SYSTEMS[name][1],
             )
@@ -122,9 +123,10 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         label = SYSTEMS[row.system][0]
         length = "-" if row.acceptance_length is None else f"{row.acceptance_length:.2f}"
+        speedup = "-" if row.speedup is None else f"{row.speedup:.2f}x"
         lines.append(
             f"{label:<26}{row.metric[name]:>7.1f}{length:>14}{row.seconds:>9.1f}"
-            f"{row.speedup:>9.2f}x{100 * row.identical:>10.1f}%"
+            f"{speedup:>10}{100 * row.identical:>10.1f}%"
         )
     return "\n".join([*lines, NOTE] if any(row.system == "nat-beta3-tau1" for row in rows) else lines)
 

@@ -22,26 +22,32 @@ def bench_table(bench: dict[str, Any], path: Path, title: str, systems: list[str
     """Return the table, what was measured above it and where it comes from below it."""
     rows = [row for row in bench["rows"] if not systems or FOLDER.sub("=", row["system"]) in systems]
     cells = [_cells(row) for row in rows]
+    sentences = max((row["sentences"] for row in rows), default=0)  # a system that failed has none
     head = (
-        f"{title or bench['data']}: {rows[0]['sentences']} sentences, encoding and decoding alone; median of "
+        f"{title or bench['data']}: {sentences} sentences, encoding and decoding alone; median of "
         f"{bench['repeats']} passes in turn, ratios within a pass."
     )
     return "\n\n".join([head, table(HEADER, cells), origin({"command": "specdec bench", **bench}, path)])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    if row.get("error"):
+    if row.get("error") or row["seconds"] is None:
         return [row["system"], str(row["batch_size"]), "failed", "", "", "", ""]
     low, high = row["spread"]
     return [
         f"`{FOLDER.sub('=', row['system'])}`",
         str(row["batch_size"]),
         f"{row['seconds']:.2f} ({low:.2f} to {high:.2f})",
-        f"{row['speedup_vs_fairseq']:.2f}",
-        f"{row['speedup_vs_none']:.2f}",
-        "" if row["acceptance_length"] is None else f"{row['acceptance_length']:.2f}",
-        f"{100 * row['identical']:.1f}%",
+        _number(row["speedup_vs_fairseq"]),
+        _number(row["speedup_vs_none"]),
+        _number(row["acceptance_length"]),
+        "" if row["identical"] is None else f"{100 * row['identical']:.1f}%",
     ]
+
+
+def _number(value: float | None) -> str:
+    """Write a number; nothing where there is none, as of a ratio to what failed or took no time."""
+    return "" if value is None else f"{value:.2f}"
 
 
 def main() -> None:

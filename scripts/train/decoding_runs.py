@@ -105,7 +105,7 @@ class _SummaryHandler(logging.Handler):
     last = (0, 0.0)
 
     def emit(self, record: logging.LogRecord) -> None:
-        found = re.search(r"Translated ([\d,]+) sentences .* tokens\) in ([\d.]+)s", record.getMessage())
+        found = re.search(r"Translated ([\d,]+) sentences .* tokens\) in (-?[\d.]+)s", record.getMessage())
         if found:
             self.last = (int(found[1].replace(",", "")), float(found[2]))
 
@@ -124,7 +124,7 @@ def differences(stock: Run, ours: Run) -> dict[str, Any]:
             same += 1
             score = max(score, abs(a.score - b.score))
             gaps = [abs(x - y) for x, y in zip(a.positional_scores, b.positional_scores, strict=True)]
-            positional = max(positional, *gaps)
+            positional = max([positional, *gaps])
     nats = math.log(2)
     return {
         "sentences": len(pairs),

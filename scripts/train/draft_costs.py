@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from fairseq.data import data_utils
 from torch import Tensor
 
 import fairseq_specdec
+from fairseq_specdec import clock
 from fairseq_specdec.api import SpecModel
 from fairseq_specdec.blocks import DraftBlock, Source
 from fairseq_specdec.cli.info import describe
@@ -70,13 +70,13 @@ class Stopwatch:
 
     def run(self, name: Any, call: Callable[[], object]) -> None:
         """Run it and keep the time."""
-        began = time.perf_counter()
+        began = clock.now()
         call()
-        self.seconds[name].append(time.perf_counter() - began)
+        self.seconds[name].append(clock.since(began))
 
     def milliseconds(self, name: Any) -> float:
-        """Return the median."""
-        return 1000 * median(self.seconds[name])
+        """Return the median; 0 of what was never run, as a second draft where every output has a token or two."""
+        return 1000 * median(self.seconds[name] or [0.0])
 
 
 def source_of(tokens: Tensor, encoder: FastEncoder) -> Source:
@@ -141,14 +141,15 @@ def measure_times(data: str, path: str, drafters: dict[str, str], rows: list[dic
             time_passes(watch, verifier, source, output)
             for system, model in systems.items():
                 time_drafts(watch, system, model, source, output)
-    tokens = sum(map(len, outputs)) / len(outputs)  # a sentence
+    tokens = sum(map(len, outputs)) / max(len(outputs), 1)  # a sentence
     for row in rows:
         system = (row["drafter"], row["block_size"])
         row["draft_ms"] = watch.milliseconds((system, "draft"))
         row["source_ms"] = watch.milliseconds((system, "first")) - row["draft_ms"]
         row["pass_ms"] = watch.milliseconds(row["block_size"] + 1)
-        spent = tokens / row["acceptance_length"] * (row["draft_ms"] + row["pass_ms"]) + row["source_ms"]
-        row["over_none"] = tokens * watch.milliseconds(1) / spent
+        spent = tokens / max(row["acceptance_length"], 1) * (row["draft_ms"] + row["pass_ms"]) + row["source_ms"]
+        if spent > 0:
+            row["over_none"] = tokens * watch.milliseconds(1) / spent
     return {"encoder": watch.milliseconds("encoder"), "pass_of_one": watch.milliseconds(1)}
 
 

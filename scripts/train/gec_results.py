@@ -152,10 +152,11 @@ class Measurement:
 
 def _rates(stats: dict[str, Any]) -> dict[str, float]:
     """Return what a run's statistics say of a round and of a sentence."""
+    sentences = max(stats["sentences"], 1)
     return {
         "acceptance_length": stats["acceptance_length"],
-        "rounds_per_sentence": stats["rounds"] / stats["sentences"],
-        "wasted_per_sentence": (stats["drafted"] - stats["accepted"]) / stats["sentences"],
+        "rounds_per_sentence": stats["rounds"] / sentences,
+        "wasted_per_sentence": (stats["drafted"] - stats["accepted"]) / sentences,
     }
 
 

@@ -1,7 +1,9 @@
 import pytest
 
 from fairseq_specdec.bench.measure import Batch, Measured, identical, measure, percentile, rows, speedup
+from fairseq_specdec.bench.report import table
 from fairseq_specdec.config import OptionError
+from tests.clocks import HOSTILE
 
 
 class Clock:
@@ -155,3 +157,21 @@ def test_identical_is_a_share_of_sentences():
 def test_percentiles_are_interpolated(share, value):
     assert percentile([4, 1, 3, 2], share) == pytest.approx(value)
     assert percentile([5], share) == 5
+
+
+def test_nothing_has_no_percentile():
+    assert percentile([], 0.95) is None
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_rows_and_their_table_can_be_made_whatever_the_clock_says(name, batch_size):
+    time = Clock()
+    time.now = HOSTILE[name]()
+    systems = [Fake("fairseq", time, *[0] * 6), Fake("none", time, *[0] * 6)]
+    found = rows(systems, measure(systems, BATCHES, time, repeats=2), batch_size, "cpu", lambda outputs: None)
+    assert all(row["seconds"] >= 0 and row["spread"][0] >= 0 for row in found)
+    assert [row["identical"] for row in found] == [1.0, 1.0]
+    if name == "still":
+        assert [row["tokens_per_second"] for row in found] == [row["speedup_vs_none"] for row in found] == [None, None]
+    assert len(table(found, "bleu").splitlines()) == 4

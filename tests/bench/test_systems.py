@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from fairseq_specdec.bench.build import build_systems
 from fairseq_specdec.bench.data import Scorer
@@ -111,7 +112,7 @@ def test_second_pass_knows_nothing_of_the_first(load, joined_data_bin, joined_ve
         ("nat", r"--systems nat: --drafter-path is required by --drafter nat"),
         (
             "none:drafter_path=x",
-            r"unknown option 'drafter_path'. Known: beta, block_size, engine_dtype, no_cuda_graphs, tau, k",
+            r"unknown option 'drafter_path'. Known: beta, block_size, cuda_graphs, engine_dtype, tau, k",
         ),
         ("none:block=many", r"--systems none:block=many: block_size must be of its option's kind, got 'many'"),
         ("none:beta=0", r"--systems none:beta=0: --beta must be at least 1"),
@@ -132,3 +133,12 @@ def test_every_refusal_is_listed(shared):
 def test_option_of_generation_that_the_engine_refuses_is_refused(load):
     with pytest.raises(OptionError, match="--systems none: --no-repeat-ngram-size is not supported"):
         build(load("--no-repeat-ngram-size", "3")[0], "none")
+
+
+@pytest.mark.parametrize(("option", "dtype"), [("--bf16", torch.bfloat16), ("--fp16", torch.float16)])
+def test_the_precision_that_is_asked_for_is_the_one_that_is_measured(load, option, dtype):
+    loaded, data = load(option, "--max-len-b", "8", "--limit", "4")
+    assert {weight.dtype for model in loaded.models for weight in model.parameters()} == {dtype}
+    for system in build(loaded, "fairseq,none"):
+        assert system.dtype == str(dtype).removeprefix("torch.")
+        assert len(decode(system, data)) == 4

@@ -123,7 +123,11 @@ def test_every_wrong_option_is_listed(bench, tmp_path):
     ("arguments", "message"),
     [
         (["--systems", "nta"], "--systems: unknown system 'nta'. Did you mean 'nat'?"),
-        (["--json", "/nowhere/out.json"], "--json must be a file in an existing folder, got /nowhere/out.json"),
+        (
+            ["--json", "/nowhere/out.json"],
+            "--json must be a file that can be written, got /nowhere/out.json, which must be in an existing folder",
+        ),
+        (["--fp16", "--bf16"], "--fp16 and --bf16 exclude each other, got both: leave one out."),
         (["--gen-subset", "tset"], "--gen-subset must be a split of DATA_BIN, got tset"),
         (["--path", "/nowhere.pt"], "Cannot open the checkpoint /nowhere.pt"),
     ],

@@ -53,6 +53,24 @@ def test_recorded_rounds_give_the_same_output_in_the_same_rounds(setting, data_b
     assert recorder.n_recorded < fast.stats.rounds / 2, "most rounds are replayed"
 
 
+@pytest.mark.parametrize("kind", ["none", "nat, causal", "input"])
+def test_every_round_is_made_once_before_it_is_recorded(setting, data_bin, monkeypatch, kind):
+    fast, recorder = recorded(setting, drafter_for(data_bin, kind))
+    diary = []
+    for name in ("warm_up", "record"):
+        really = getattr(recorder, name)
+
+        def written_down(work, *keeps, really=really, name=name):
+            diary.append((name, work.__name__))
+            return really(work, *keeps)
+
+        monkeypatch.setattr(recorder, name, written_down)
+    fast.generate(setting[0], next(batches(setting[1], 5)))
+    rounds = [i for i, (name, work) in enumerate(diary) if (name, work) == ("record", "_round")]
+    assert len(rounds) > 1
+    assert all(diary[i - 1] == ("warm_up", "_round") for i in rounds)
+
+
 def test_rows_that_end_make_place(setting, data_bin):
     models, task = setting
     fast, _ = recorded(setting, drafter_for(data_bin, "input"))
@@ -98,7 +116,8 @@ def test_where_recording_fails_rounds_are_made_one_by_one(setting, data_bin, cap
     plain = ours(setting, NoDrafter())
     for sample in batches(task, 8):
         assert_same(plain.generate(models, sample), fast.generate(models, sample))
-    assert caplog.text.count("decoding without CUDA graphs (--no-cuda-graphs): recording failed: operation not") == 1
+    said = "decoding without CUDA graphs (leave --cuda-graphs out): recording failed: operation not"
+    assert caplog.text.count(said) == 1
 
 
 def test_out_of_memory_gives_the_sessions_up_and_goes_on(setting, data_bin, caplog):

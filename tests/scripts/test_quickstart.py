@@ -101,6 +101,13 @@ def test_rows_are_measured_against_fairseq_greedy() -> None:
     assert re.fullmatch(r"this package, nat +100.0 +3.50 +2.0 +3.00x +50.0%", line)
 
 
+def test_a_run_that_took_no_time_has_no_speed_up() -> None:
+    runs = {name: report.Run([sentence(0, "▁er")], 0.0, 1.0) for name in ("fairseq-greedy", "nat")}
+    rows = report.compare(runs)
+    assert [row.speedup for row in rows] == [None, None]
+    assert report.table(rows).splitlines()[-1].split()[-2:] == ["-", "100.0%"]
+
+
 def test_pieces_join_to_text() -> None:
     assert report.join_pieces("▁er ▁ge ht ▁nach ▁Hau se .") == "er geht nach Hause."
 

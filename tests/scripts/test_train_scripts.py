@@ -67,6 +67,19 @@ def test_a_benchmark_becomes_a_table_with_its_origin():
     assert "nat" not in bench_card.bench_table(BENCH, Path("bench.json"), "", ["input"])
 
 
+def test_ratios_to_what_failed_or_took_no_time_stay_empty():
+    without = {"speedup_vs_fairseq": None, "speedup_vs_none": None, "identical": None}
+    failed = {**dict.fromkeys(ROW), "system": "fairseq", "batch_size": 1, "sentences": 0, "error": "out of memory"}
+    text = bench_card.bench_table({**BENCH, "rows": [failed, {**ROW, **without}]}, Path("b.json"), "A title", [])
+    assert "A title: 40 sentences" in text
+    assert "| `input` | 1 | 1.50 (1.25 to 1.75) |  |  | 8.00 |  |" in text
+    assert "0 sentences" in bench_card.bench_table({**BENCH, "rows": []}, Path("b.json"), "A title", [])
+
+
+def test_what_was_never_timed_takes_no_time():
+    assert draft_costs.Stopwatch().milliseconds("second draft") == 0
+
+
 def test_about_the_share_of_words_asked_for_is_replaced_the_same_way_for_a_seed():
     lines = [" ".join(f"w{i * 20 + k}" for k in range(20)) for i in range(100)]
     changed = perturb(lines, 0.15, seed=1)

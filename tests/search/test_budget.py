@@ -4,9 +4,10 @@ import random
 import pytest
 import torch
 
+from fairseq_specdec import clock
 from fairseq_specdec.blocks import DraftBlock
-from fairseq_specdec.search import budget as budget_module
 from fairseq_specdec.search.budget import PROBE, PROBE_AFTER, PROBE_RARELY, BlockBudget
+from tests.clocks import HOSTILE
 
 
 class Machine:
@@ -14,7 +15,7 @@ class Machine:
 
     def __init__(self, monkeypatch, rows, fixed, each):
         self.now, self.rows, self.fixed, self.each = 0.0, rows, fixed, each
-        monkeypatch.setattr(budget_module.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(clock, "now", lambda: self.now)
 
     def run(self, n):
         self.now += self.fixed + self.rows * n * self.each
@@ -214,10 +215,10 @@ def test_the_search_that_stops_early_finds_what_the_whole_one_does():
     for _ in range(300):
         budget, rows = BlockBudget(rng.choice([1, 5, 32])), rng.choice([1, 4, 32])
         begin, each = rng.random(), rng.random() * rng.choice([0.01, 0.1, 1.0])
-        for n in (1, 9, 1000):
+        for n in rng.choice([(1, 9, 1000), (40, 360)]):
             begin += n * each
             budget._passes.add(n, begin)
-        budget._most_rows = rows
+        budget._fewest_rows = budget._most_rows = rows
         budget._next.seconds = rng.choice([0.0, 0.1, 1.0])
         budget._tried = [1.0] * budget.block_size
         budget._right = [rng.random() ** rng.choice([0.1, 1.0, 3.0]) for _ in budget._tried]
@@ -231,3 +232,82 @@ def test_the_search_that_stops_early_finds_what_the_whole_one_does():
         ]
         rates = [n / s for n, s in zip(tokens, seconds, strict=True)]
         assert rates[budget.limit(rows) if max(rates) > rates[0] else 0] == pytest.approx(max(rates))
+
+
+def test_a_pass_of_fewer_positions_than_were_timed_takes_its_share_at_least(monkeypatch):
+    """The README's command met this: passes that take more than in proportion, and then a batch that shrinks."""
+    machine = Machine(monkeypatch, 1, 0.0, 0.0)
+
+    def run(n):
+        machine.now += 0.001 * (40 * n) ** 1.1
+
+    budget = BlockBudget(8)
+    budget.measure(run, 40)
+    passes = budget._passes
+    seconds = [passes.seconds(n) for n in range(1, 500)]
+    assert seconds == sorted(seconds)
+    assert all(passes.seconds(n) >= 0.999 * n / 40 * passes.seconds(40) > 0 for n in range(1, 41))
+    assert all(passes.further(n) > 0 for n in range(1, 500))
+    assert all(0 <= budget.limit(rows) <= 8 for rows in (1, 2, 40, 80))
+
+
+def test_far_fewer_rows_than_were_timed_are_timed_again(monkeypatch):
+    budget = BlockBudget(8)
+    budget.measure(Machine(monkeypatch, 40, 1.0, 0.1).run, 40)
+    assert [rows for rows in range(1, 100) if budget.knows(rows)] == list(range(10, 81))
+    budget.measure(Machine(monkeypatch, 2, 0.1, 0.1).run, 2)
+    assert [rows for rows in range(1, 100) if budget.knows(rows)] == list(range(1, 81))
+    assert budget._passes.seconds(2) == pytest.approx(0.3)
+    assert budget._passes.seconds(1) == pytest.approx(0.2)
+
+
+def test_passes_of_many_positions_are_timed_less_often(monkeypatch):
+    counts = []
+    for rows in (1, 16, 64, 1000):
+        machine, budget = Machine(monkeypatch, rows, 1.0, 0.1), BlockBudget(8)
+        made = []
+        budget.measure(lambda n, made=made, machine=machine: (made.append(n), machine.run(n)), rows)
+        counts.append(made.count(1))
+    assert counts[0] == counts[1] == 8
+    assert counts == sorted(counts, reverse=True)
+    assert counts[-1] == 2
+
+
+def test_a_jump_of_the_clock_does_not_stop_drafting(monkeypatch):
+    for jump in (2, 3, 4):
+        budget = measured(monkeypatch, 1)
+        fare(budget, 4, 2)
+        for i in range(1, 30):
+            budget.drafted(1e6 if i == jump else 0.01)
+        assert budget.limit(1) > 0
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_whatever_the_clock_says_a_width_is_in_its_range(monkeypatch, name):
+    for seed, block_size in enumerate([1, 2, 8, 32, 64]):
+        rng, budget = random.Random(seed), BlockBudget(block_size)
+        monkeypatch.setattr(clock, "now", HOSTILE[name]())
+        for _ in range(60):  # batches
+            rows = rng.choice([1, 2, 7, 40, 461])
+            if not budget.knows(rows):
+                budget.measure(lambda n: None, rows)
+            budget.begin()
+            for _ in range(rng.randint(1, 20)):
+                rows = max(1, rows - rng.randint(0, rows))
+                if not budget.knows(rows) and rng.random() < 0.5:
+                    budget.measure(lambda n: None, rows)
+                limit = budget.limit(rows)
+                assert isinstance(limit, int)
+                assert 0 <= limit <= block_size
+                if limit == 0:
+                    continue
+                began = clock.now()
+                chances = torch.rand(rows, limit).cummin(1).values.tolist() if rows < 50 and seed % 2 else None
+                if chances is not None:
+                    n = budget.cut(sure_of(*chances), limit, rows_of(rows, finished=rng.randint(0, rows - 1)))
+                    assert 0 <= n <= limit
+                budget.drafted(clock.since(began))
+                drafted = [rng.randint(0, limit) for _ in range(rows)]
+                accepted = [rng.randint(0, n) for n in drafted]
+                budget.judged([rng.choice([0, n + 1]) for n in accepted], drafted, accepted)
+        assert all(budget._passes.seconds(n) > 0 for n in range(1, 2000, 7))

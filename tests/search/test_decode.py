@@ -9,6 +9,7 @@ from fairseq import checkpoint_utils
 from fairseq_specdec.blocks import DraftBlock
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine.verifier import Verifier
+from fairseq_specdec.search.width import BlockWidth
 from tests import oracle, tiny
 from tests.oracle import assert_same, batches, compare, ours, stock
 
@@ -167,3 +168,22 @@ def test_an_error_that_is_not_about_memory_is_not_swallowed(setting, monkeypatch
     monkeypatch.setattr(Verifier, "score", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         ours(setting, NoDrafter()).generate(setting[0], next(batches(setting[1], 4)))
+
+
+@pytest.mark.parametrize("size", [1, 24])
+@pytest.mark.parametrize("kind", ["right", "random"])
+def test_timing_passes_in_the_middle_of_a_batch_changes_no_output(setting, monkeypatch, kind, size, layers_by):
+    """Every round times passes of every width; each row is at another place by then, and some have ended."""
+    torch.manual_seed(0)
+    timed = []
+
+    def limit(self, rows, run):
+        for n in range(1, 10):
+            run(n)
+        timed.append(rows)
+        return len(timed) % 9
+
+    monkeypatch.setattr(BlockWidth, "limit", limit)
+    stats = compare(setting, Scripted(kind, 8), batches(setting[1], size))
+    assert len(timed) > 5
+    assert stats.certificate["wrong"] == 0

@@ -16,6 +16,8 @@ from fairseq_cli import interactive
 
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
+from fairseq_specdec.search.decode import SpecDecoder
+from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +161,90 @@ def test_statistics_are_written_and_add_up(stock, data_bin, verifier, drafter, t
     )
     assert stats["certificate"]["tokens"] == tokens
     assert stats["certificate"]["wrong"] == 0
+
+
+def test_statistics_that_could_not_be_written_are_refused_before_anything_is_decoded(data_bin, verifier, tmp_path):
+    with pytest.raises(OptionError, match="--spec-stats must be a file that can be written, got .*is a folder"):
+        generate(tmp_path, data_bin, verifier, *SPEC, "--spec-stats", tmp_path)
+
+
+@pytest.mark.parametrize("fails", ["in the middle of a batch", "between batches"])
+def test_statistics_of_a_run_that_did_not_come_to_its_end_say_so(data_bin, verifier, tmp_path, monkeypatch, fails):
+    out, step = tmp_path / "stats.json", TranslationSpecDecTask.inference_step
+    calls = []
+
+    def interrupted(self, generator, *args, **options):
+        calls.append(generator)
+        if len(calls) == 3 and fails == "between batches":
+            raise KeyboardInterrupt
+        return step(self, generator, *args, **options)
+
+    def corrupt(self, batch):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return decode(self, batch)
+
+    decode = SpecDecoder.decode
+    monkeypatch.setattr(TranslationSpecDecTask, "inference_step", interrupted)
+    if fails != "between batches":
+        monkeypatch.setattr(SpecDecoder, "decode", corrupt)
+    options = (*SPEC, "--batch-size", 8, "--spec-stats", out)
+    with pytest.raises(KeyboardInterrupt):
+        generate(tmp_path / "cut", data_bin, verifier, *options)
+    calls.clear()
+    gc.collect()  # the statistics are written when the generator goes
+    found = json.loads(out.read_text())
+    assert (found["partial"], found["sentences"]) == (True, 16)
+    monkeypatch.undo()
+    generate(tmp_path / "whole", data_bin, verifier, *options)
+    gc.collect()
+    found = json.loads(out.read_text())
+    assert (found["partial"], found["sentences"]) == (False, tiny.SPLITS["test"])
+
+
+FULL = """
+import sys, fairseq_specdec
+from fairseq_specdec.stats import SpecStats
+def full(self, path):
+    raise OSError(28, "No space left on device")
+SpecStats.write = full
+from fairseq_cli.generate import cli_main
+cli_main()
+"""
+
+
+def test_statistics_that_are_lost_make_the_run_fail_with_the_reason_last(data_bin, verifier, tmp_path):
+    argv = arguments(data_bin, verifier, *SPEC, "--spec-stats", tmp_path / "stats.json")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *argv], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("stats.json was not written: [Errno 28] No space left on device")
+    assert "Traceback" not in done.stderr
+    assert "Generate test with beam=1" in done.stdout  # all output is there
+
+
+def test_a_drafter_on_the_verifiers_encoder_waits_for_its_weights_with_eval_bleu(data_bin, verifier, tmp_path, caplog):
+    """fairseq builds that generator with the model, before the checkpoint's weights are in it."""
+    path = tiny.save_sharing(tmp_path / "drafter.pt", data_bin, verifier, block_size=6)
+    right = torch.load(verifier, weights_only=False)
+    for is_right in (True, False):
+        caplog.clear()
+        cfg = TranslationSpecDecConfig(
+            data=str(data_bin), dataset_impl=None, required_seq_len_multiple=1, drafter="nat", drafter_path=str(path),
+            eval_bleu=True, eval_bleu_args='{"beam": 1}',
+        )  # fmt: skip
+        task = TranslationSpecDecTask.setup_task(cfg)
+        model = task.build_model(right["cfg"]["model"])
+        if is_right:
+            model.load_state_dict(right["model"])
+        task.load_dataset("test")
+        sample = task.dataset("test").collater([task.dataset("test")[i] for i in range(4)])
+        task.inference_step(task.sequence_generator, [model], sample)
+        task.inference_step(task.sequence_generator, [model], sample)
+        assert all(weight.requires_grad for weight in model.encoder.parameters()), "training goes on"
+        assert caplog.text.count("decoding goes on with drafts that may fit less well") == (not is_right)
 
 
 def test_relaxed_decoding_is_another_system_and_says_so(data_bin, verifier, drafter, tmp_path, caplog):
