@@ -10,7 +10,7 @@
 - ``keep_last_batch``: as many sentences come out of a data set as went in;
 - ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed.
 
-Each repair leaves alone what is not broken in the fairseq and torch at hand, and may be applied twice.
+``quiet_import`` is for the first import of fairseq. Each repair leaves alone what is not broken in the fairseq and torch at hand, and may be applied twice.
 """
 
 from fairseq_specdec.compat.allow_list import allow_checkpoint_classes
@@ -20,6 +20,7 @@ from fairseq_specdec.compat.checkpoints import (
     explain_checkpoint_errors,
     load_checkpoint,
 )
+from fairseq_specdec.compat.quiet import quiet_import
 from fairseq_specdec.compat.repairs import (
     honour_shards,
     keep_last_batch,
@@ -37,6 +38,7 @@ __all__ = [
     "keep_last_batch",
     "leave_encoder_fast_path",
     "load_checkpoint",
+    "quiet_import",
     "read_options_as_literals",
 ]
 
