@@ -162,7 +162,7 @@ class TranslationSpecDecTask(TranslationTask):
 
     def build_dataset_for_inference(self, src_tokens: list[Tensor], src_lengths: Any, constraints: Any = None) -> Any:
         """Return fairseq's data set of sentences that were typed; remember their order."""
-        self._places.read(src_tokens)
+        self._places.read(src_tokens, self.source_dictionary.pad())
         return super().build_dataset_for_inference(src_tokens, src_lengths, constraints=constraints)
 
     def inference_step(
