@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
+from fairseq_specdec.evaluation.generate_log import (
+    GeneratedSentence,
+    GenerateLog,
+    describe_missing,
+    read_generate_log,
+)
 from fairseq_specdec.evaluation.m2_file import read_m2
 from fairseq_specdec.evaluation.metrics import METRICS, Metric
 from fairseq_specdec.evaluation.scores import compound_split_bleu
@@ -64,14 +70,43 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compute(metric: Metric, args: argparse.Namespace) -> dict:
-    """Read what a metric needs and compute it."""
-    sentences = read_generate_log(args.gen).sentences if args.gen else []
-    hyps = _read_hypotheses(args, sentences)
-    refs = _read_references(args, sentences, metric.m2_reference)
+    """Read what a metric needs and compute it; with sentences missing in the log it counts those that are there."""
+    log = read_generate_log(args.gen, gaps=True) if args.gen else None
+    hyps = _read_hypotheses(args, log)
+    refs = _read_references(args, log, metric.m2_reference)
     srcs = {f"--src {args.src}": read_lines("--src", args.src)} if args.src else {}
+    missing = _pick_sentences(log, refs if args.ref else {}, srcs) if log else []
     check_same_length({**hyps, **refs, **srcs})
     given = [*hyps.values(), *refs.values()] if metric.m2_reference else [*hyps.values(), list(refs.values())]
-    return metric.compute(*given, *(srcs.values() if metric.needs_source else ()))
+    result = metric.compute(*given, *(srcs.values() if metric.needs_source else ()))
+    return {**result, "missing": len(missing)} if missing else result
+
+
+def _pick_sentences(log: GenerateLog, *groups: dict[str, list]) -> list[int]:
+    """Keep of each file, in place, what belongs to the sentences of the log; say which others there are.
+
+    Returns:
+        The places of the sentences that the log lacks.
+
+    Raises:
+        OptionError: the files are of different lengths, or end before the last sentence of the log.
+    """
+    files = {name: lines for group in groups for name, lines in group.items()}
+    if files:
+        check_same_length(files)
+    total = len(next(iter(files.values()))) if files else log.ids[-1] + 1
+    if total <= log.ids[-1]:
+        raise OptionError([
+            f"{name} must have a line for each sentence of the data, those that the log lacks too, and the log has "
+            f"sentence {log.ids[-1]} (counted from 0), got {total} lines: give the whole text in the order of the data."
+            for name in files
+        ])  # fmt: skip
+    missing = log.missing(total)
+    if missing:
+        print(f"specdec score: {describe_missing(missing, total)}: scored without them.", file=sys.stderr)
+        for group in groups:
+            group.update({name: [lines[i] for i in log.ids] for name, lines in group.items()})
+    return missing
 
 
 def _check_options(args: argparse.Namespace, metric: Metric) -> None:
@@ -97,19 +132,17 @@ def _check_options(args: argparse.Namespace, metric: Metric) -> None:
         raise OptionError(reasons)
 
 
-def _read_hypotheses(args: argparse.Namespace, sentences: list[GeneratedSentence]) -> dict[str, list]:
+def _read_hypotheses(args: argparse.Namespace, log: GenerateLog | None) -> dict[str, list]:
     """Read the hypotheses. Returns what they are called, and their lines."""
-    if args.gen:
-        return {"--gen (D lines)": _words(sentences, "detokenized", "D")}
+    if log:
+        return {"--gen (D lines)": _words(log.sentences, "detokenized", "D")}
     return {f"--hyp {args.hyp}": read_lines("--hyp", args.hyp)}
 
 
-def _read_references(
-    args: argparse.Namespace, sentences: list[GeneratedSentence], m2_reference: bool
-) -> dict[str, list]:
+def _read_references(args: argparse.Namespace, log: GenerateLog | None, m2_reference: bool) -> dict[str, list]:
     """Read the references, from the log if no file is given. Returns what each is called and its lines or sentences."""
-    if not args.ref:
-        return {"--gen (T lines)": _words(sentences, "target", "T")}
+    if log and not args.ref:
+        return {"--gen (T lines)": _words(log.sentences, "target", "T")}
     if m2_reference:
         return {f"--ref {path} (S lines)": read_m2(path, "--ref") for path in args.ref}
     files: dict[str, list] = {}
@@ -141,6 +174,8 @@ def _line(result: dict) -> str:
     """Write a metric's result in one line: numbers with two decimals, the signature in brackets."""
     words = []
     for name, value in result.items():
+        if name == "missing":  # said on standard error
+            continue
         if isinstance(value, dict):
             value = value["f"]
         words.append(f"({value})" if name == "signature" else f"{name} {value:.2f}")

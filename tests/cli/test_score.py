@@ -87,6 +87,56 @@ def test_log_gives_detokenised_hypotheses_and_references_in_the_order_of_the_dat
     assert json.loads(capsys.readouterr().out) == bleu(HYPS, [REFS])
 
 
+THREE = [["a b c d e", "f g h i j", "k l m n o"], ["a b c d x", "x x x x x", "k l m n x"]]
+
+
+@pytest.fixture
+def gaps(tmp_path):
+    """Write a log in which the second of three sentences was skipped."""
+    hyps, refs = THREE
+    path = tmp_path / "gaps.log"
+    path.write_text("".join(f"T-{i}\t{refs[i]}\nH-{i}\t-0.5\t{hyps[i]}\nD-{i}\t-0.5\t{hyps[i]}\n" for i in (2, 0)))
+    return str(path)
+
+
+def test_log_with_gaps_is_scored_without_them_and_says_which(gaps, capsys):
+    hyps, refs = ([texts[0], texts[2]] for texts in THREE)
+    assert main(["score", "bleu", "--gen", gaps, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {**bleu(hyps, [refs]), "missing": 1}
+    assert printed.err.startswith("specdec score: 1 of 3 sentences are not in the log (1, counted from 0), because")
+    assert main(["score", "bleu", "--gen", gaps]) == 0
+    assert capsys.readouterr().out == f"bleu {bleu(hyps, [refs])['bleu']:.2f} ({bleu(hyps, [refs])['signature']})\n"
+
+
+def test_files_keep_to_the_sentences_of_a_log_with_gaps(gaps, files, capsys):
+    ref, src, longer, gold = files(
+        ref=THREE[1],
+        src=["a b c d e", "s s s s s", "k l m o n"],
+        longer=[*THREE[1], "the end was skipped"],
+        gold=["S a b c d e", "", "S s s", "", "S k l m n o", "A 0 1|||R|||K|||REQUIRED|||-NONE-|||0", ""],
+    )
+    hyps, refs = ([texts[0], texts[2]] for texts in THREE)
+    assert main(["score", "gleu", "--gen", gaps, "--ref", ref, "--src", src, "--json"]) == 0
+    expected = gleu(hyps, [refs], ["a b c d e", "k l m o n"])
+    assert json.loads(capsys.readouterr().out) == {**expected, "missing": 1}
+    assert main(["score", "m2", "--gen", gaps, "--ref", gold, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**m2(hyps, read_m2(gold)[::2]), "missing": 1}
+    assert main(["score", "bleu", "--gen", gaps, "--ref", longer, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {**bleu(hyps, [refs]), "missing": 2}
+    assert "2 of 4 sentences are not in the log (1, 3, counted from 0)" in printed.err
+
+
+def test_files_that_end_before_the_log_or_differ_are_refused(gaps, files, capsys):
+    ref, short = files(ref=THREE[1], short=THREE[1][:2])
+    assert main(["score", "bleu", "--gen", gaps, "--ref", short]) == 2
+    message = f"--ref {short} must have a line for each sentence of the data, those that the log lacks too, and the log"
+    assert message in capsys.readouterr().err
+    assert main(["score", "bleu", "--gen", gaps, "--ref", ref, short]) == 2
+    assert f"--ref {short} must have one line for each of the 3 lines of --ref {ref}" in capsys.readouterr().err
+
+
 def test_references_from_files_replace_those_of_the_log(log, files, capsys):
     (other,) = files(other=OTHER)
     assert main(["score", "bleu", "--gen", log(), "--ref", other, "--json"]) == 0
