@@ -6,9 +6,6 @@ criterions. Modules are imported by name: fairseq skips its own scan when the pa
 
 from fairseq_specdec import compat
 
-with compat.quiet_import():
-    import fairseq  # noqa: F401
-
 compat.apply()
 
 from fairseq_specdec.api import load  # noqa: E402

@@ -10,8 +10,8 @@
 - ``keep_last_batch``: as many sentences come out of a data set as went in;
 - ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed.
 
-``quiet_import`` is for the first import of fairseq. Each repair leaves alone what is not broken in the fairseq and
-torch at hand, and may be applied twice.
+It imports fairseq itself if nobody did, without what that prints (``quiet_import``). Each repair leaves alone what is
+not broken in the fairseq and torch at hand, and may be applied twice.
 """
 
 from fairseq_specdec.compat.allow_list import allow_checkpoint_classes
@@ -46,6 +46,8 @@ __all__ = [
 
 def apply() -> None:
     """Apply every repair to the running process; a second call changes nothing."""
+    with quiet_import():
+        import fairseq  # noqa: F401
     allow_checkpoint_classes()
     explain_checkpoint_errors()
     read_options_as_literals()
