@@ -1,10 +1,13 @@
-# Every target sets up .venv when it is missing. Another interpreter: make PYTHON=python3.12 test
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Every target sets up .venv when it is missing, with the first of these that runs and is a version that will do (a name
+# may stand for an interpreter that is not there). Another one: make PYTHON=python3.12 test
+FITS := import sys; v = sys.version_info[:2]; sys.exit(not (3, 10) <= v < (3, 13))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.10 python3; do \
+    $$name -c '$(FITS)' 2>/dev/null && echo $$name && exit; done; echo python3)
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: quickstart test check format test-gpu bench install
+.PHONY: quickstart test check format test-gpu bench install wheel
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/.installed
@@ -29,6 +32,13 @@ bench: $(VENV)/.installed
 
 install: $(VENV)/.installed
 
+# One for each platform, whatever the Python; not without all of the compiled libraries.
+wheel: $(VENV)/.installed
+	rm -rf build dist
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@! $(VENV)/bin/python -m zipfile --list dist/*.whl | grep _native_build || \
+	    { echo "make wheel: some libraries could not be compiled, see above: install GCC 11 or later" >&2; exit 1; }
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 13) or sys.exit( \
 	    "PYTHON must be Python 3.10, 3.11 or 3.12, got %d.%d: pass for example PYTHON=python3.11" % v)'
@@ -47,7 +57,7 @@ $(VENV)/.installed: setup.py constraints.txt $(wildcard fairseq_specdec/engine/n
 	if $(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 11))'; then \
 	    $(BUILD) --no-deps fairseq==0.12.2; fi
 	$(PIP) install -c constraints.txt torch
-	$(BUILD) -e ".[test]"
+	$(BUILD) -e ".[fairseq,test]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -1,15 +1,22 @@
 """Metadata of the distribution ``fairseq-specdec``.
 
-fairseq's release of 2022 does not import on Python 3.11 and later; there ``fairseq-fixed`` provides that import name.
+fairseq is an extra: one that is installed already, from whatever source and under whatever name, must not get another
+on top of it. Its release of 2022 does not import on Python 3.11 and later; there ``fairseq-fixed`` provides that import
+name.
 The install steps that avoid a second torch in build isolation are in the Makefile.
 """
 
+import re
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 README = Path(__file__).with_name("README.md")
-CSRC = Path("fairseq_specdec/engine/native/csrc")
+NATIVE = Path("fairseq_specdec/engine/native")
+CSRC = NATIVE / "csrc"
+NOTE = "_native_build.txt"  # read by engine/native/missing.py
 INSTRUCTION_SETS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "portable": []}
 
 
@@ -27,6 +34,55 @@ def library(name: str, flags: list[str]) -> Extension:
         language="c++",
         optional=True,
     )
+
+
+class BuildLibraries(build_ext):
+    """Compile without Python's tag in the file names, and leave a note of what could not be compiled and why."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Return where a library goes: ``package/_native_avx2.so``, whichever Python builds it."""
+        return str(Path(*fullname.split(".")).with_suffix(".so"))
+
+    def run(self) -> None:
+        """Compile; setuptools goes on where a library is optional and fails."""
+        self.failures: list[str] = []
+        super().run()
+        note = (NATIVE if self.inplace else Path(self.build_lib) / NATIVE) / NOTE
+        note.unlink(missing_ok=True)
+        if self.failures:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text("\n".join(self.failures) + "\n", encoding="utf-8")
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile a library, or note why not."""
+        try:
+            super().build_extension(ext)
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            self.failures.append(f"{ext.name.rpartition('_native_')[2]}: {reason}")
+            raise
+
+
+class PlatformWheel(bdist_wheel):
+    """A wheel for every Python 3 of a platform: the libraries use no header of Python's or torch's.
+
+    Its platform is manylinux_2_28, torch's own, if the symbols of the system that the libraries want are as old.
+    """
+
+    OLD_ENOUGH = {b"GLIBC": (2, 28), b"GLIBCXX": (3, 4, 25), b"CXXABI": (1, 3, 11)}  # what PEP 600 allows it
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Return the wheel's tag: Python, ABI and platform."""
+        platform = super().get_tag()[2]
+        built = [path for path in map(Path, self.get_finalized_command("build_ext").get_outputs()) if path.exists()]
+        if platform.startswith("linux_") and built and all(map(self._is_portable, built)):
+            platform = platform.replace("linux", "manylinux_2_28", 1)
+        return "py3", "none", platform
+
+    def _is_portable(self, library: Path) -> bool:
+        """Tell whether every version of a symbol that a library names is old enough."""
+        found = re.findall(rb"\b(GLIBC|GLIBCXX|CXXABI)_([\d.]+)\0", library.read_bytes())
+        return all(tuple(map(int, version.split(b"."))) <= self.OLD_ENOUGH[name] for name, version in found)
 
 
 setup(
@@ -47,11 +103,11 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["fairseq_specdec", "fairseq_specdec.*"]),
+    py_modules=["fairseq_specdec_command"],
+    cmdclass={"build_ext": BuildLibraries, "bdist_wheel": PlatformWheel},
     ext_modules=[library(name, flags) for name, flags in INSTRUCTION_SETS.items()],
     python_requires=">=3.10,<3.13",
     install_requires=[
-        'fairseq==0.12.2; python_version < "3.11"',
-        'fairseq-fixed==0.12.3.1; python_version >= "3.11"',
         "torch>=2.2",
         "numpy",
         "sacrebleu>=2.0",
@@ -61,11 +117,15 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "fairseq": [
+            'fairseq==0.12.2; python_version < "3.11"',
+            'fairseq-fixed==0.12.3.1; python_version >= "3.11"',
+        ],
         "bench": ["ctranslate2", "matplotlib"],
         "gec": ["errant"],
         "test": ["pytest", "pytest-xdist"],
         "dev": ["ruff", "pre-commit"],
     },
-    entry_points={"console_scripts": ["specdec=fairseq_specdec.cli.main:main"]},
+    entry_points={"console_scripts": ["specdec=fairseq_specdec_command:main"]},
     zip_safe=False,
 )

@@ -4,15 +4,20 @@ Importing it first repairs what keeps fairseq from running on a current machine,
 criterions. Modules are imported by name: fairseq skips its own scan when the package is already imported.
 """
 
-from fairseq_specdec import compat
+from fairseq_specdec import prerequisites
 
-compat.apply()
+prerequisites.check()
 
-from fairseq_specdec.api import load  # noqa: E402
-from fairseq_specdec.criterions import spec_drafter_loss as _spec_drafter_loss  # noqa: E402, F401
-from fairseq_specdec.models import spec_drafter as _spec_drafter_model  # noqa: E402, F401
-from fairseq_specdec.tasks import spec_drafter as _spec_drafter_task  # noqa: E402, F401
-from fairseq_specdec.tasks import translation_specdec as _translation_specdec  # noqa: E402, F401
+with prerequisites.explained():
+    from fairseq_specdec import compat
+
+    compat.apply()
+
+    from fairseq_specdec.api import load
+    from fairseq_specdec.criterions import spec_drafter_loss as _spec_drafter_loss  # noqa: F401
+    from fairseq_specdec.models import spec_drafter as _spec_drafter_model  # noqa: F401
+    from fairseq_specdec.tasks import spec_drafter as _spec_drafter_task  # noqa: F401
+    from fairseq_specdec.tasks import translation_specdec as _translation_specdec  # noqa: F401
 
 __version__ = "0.1.0"
 __all__ = ["load"]

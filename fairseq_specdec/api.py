@@ -16,6 +16,7 @@ from torch import Tensor
 from fairseq_specdec.arguments import DTYPES, check_ids, check_languages, check_place, sort_options
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.options import StockNeeded
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 from fairseq_specdec.wording import for_python, worded
@@ -224,7 +225,12 @@ def load(
     models = [model.to(device=device, dtype=DTYPES[dtype]) for model in models]
     text.source_lang, text.target_lang = task.cfg.source_lang, task.cfg.target_lang  # a tokenizer may go by them
     steps = [step for step in (task.build_tokenizer(text), task.build_bpe(text)) if step is not None]
-    generator = task.build_spec_generator(models, generation)
+    try:
+        generator = task.build_spec_generator(models, generation)
+    except StockNeeded as error:
+        raise OptionError(
+            [f"{reason}: that is done by fairseq's own generator alone, leave it out." for reason in error.reasons]
+        ) from error
     return SpecModel(task, generator, [step.encode for step in steps], [step.decode for step in reversed(steps)])
 
 

@@ -39,6 +39,22 @@ class EncoderOutput(NamedTuple):
         return EncoderOutput(self.memory, self.padding, *parts)
 
 
+class Paths(NamedTuple):
+    """Where positions that do not follow one another come from: each has a path of its own through the cache.
+
+    A slot is a place of a row's cache. A block's positions take the next free slots in their order; a path ends with
+    the position's own slot. Paths may share their beginning: reordering beams copies numbers of slots, never keys or
+    values.
+
+    Args:
+        slots: [B, N, P] int32, each position's path; anything that is a slot behind its end.
+        depths: [B, N] int64, positions of the path before the own one; where in the output the position stands.
+    """
+
+    slots: Tensor
+    depths: Tensor
+
+
 @dataclass(frozen=True)
 class Source:
     """The source side of a batch.

@@ -1,9 +1,8 @@
-"""Faces fairseq: takes its samples, gives its hypotheses, and runs the decoder in between."""
+"""Faces fairseq: takes its samples, gives its hypotheses, and runs the search in between."""
 
 from __future__ import annotations
 
 import logging
-import math
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from fairseq import utils
 from torch import Tensor, nn
 
+from fairseq_specdec.beam_certificate import certify_beams
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.config import OptionError
@@ -22,17 +22,20 @@ from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.engine.support import check_supported
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
+from fairseq_specdec.hypotheses import Hypotheses, align, rank_hypotheses
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.recording.ahead import AheadDecoder, Upcoming
 from fairseq_specdec.recording.decoder import RecordedDecoder
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.acceptance import accept_rule
+from fairseq_specdec.search.beam import BeamDecoder
+from fairseq_specdec.search.beam_state import Step
 from fairseq_specdec.search.decode import Batch, SpecDecoder
+from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.stats import SpecStats
 
 logger = logging.getLogger(__name__)
 
-Hypotheses = list[list[dict[str, Tensor]]]
 NetInput = dict[str, Tensor]
 # --match-source-len: fairseq 0.12.2 leaves eos out of the source length that it matches, later versions count it
 EOS_NOT_MATCHED = int(fairseq.__version__ == "0.12.2")
@@ -69,8 +72,9 @@ def limits_of(
         max_len=options.max_len(source.tokens.size(1), int(match_lengths.max()), model_max),
         min_len=options.min_len,
         unk_penalty=options.unkpen,
-        prefix=prefix,
+        prefix=None if prefix is None else prefix.contiguous(),
         source_lengths=match_lengths if options.match_source_len else None,
+        no_repeat_ngram=options.no_repeat_ngram_size,
     )
 
 
@@ -91,7 +95,7 @@ def batch_of(
 
 
 class SpecGenerator:
-    """Decodes fairseq samples greedily, with drafts, in place of fairseq's ``SequenceGenerator``.
+    """Decodes fairseq samples, greedily with drafts or by beam search, in place of fairseq's ``SequenceGenerator``.
 
     Args:
         models: the verifier; several make an ensemble that averages probabilities.
@@ -128,7 +132,7 @@ class SpecGenerator:
         self.adaptive = adaptive
         self._upcoming = upcoming
         self.certificate = Certificate() if stats.config.certify else None
-        self._decoder: SpecDecoder | AheadDecoder | None = None
+        self._decoder: SpecDecoder | AheadDecoder | BeamDecoder | None = None
         self._weights_at = 0  # where the first model's weights were when the decoder read them
         for model in self.models:
             check_supported(model.decoder)  # refuse before any data is read
@@ -157,8 +161,9 @@ class SpecGenerator:
             bos_token: the token to start from instead of eos.
 
         Returns:
-            for each sentence a list of one hypothesis, a dict of tokens [n] int64 (ending in eos), score [],
-            positional_scores [n] float32, attention and alignment (both empty).
+            for each sentence its hypotheses, best first (one without beams), each a dict of tokens [n] int64 (ending in
+            eos), score [], positional_scores [n] float32, attention [S, n] and alignment (both empty without
+            --print-alignment).
 
         Raises:
             ValueError: the verifier gives no finite score.
@@ -169,20 +174,19 @@ class SpecGenerator:
 
     def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
         batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token)
-        tokens, scores, lengths = self._decode(batch)
-        if self.certificate is not None:
-            self._certify(batch.net_input, tokens, lengths, batch.limits)
-        return self._hypotheses(tokens, scores, lengths.tolist(), (batch.source.lengths - EOS_NOT_MATCHED).tolist())
+        found = self._decode(batch)
+        sentences = rank_hypotheses(found, self.options, (batch.source.lengths - EOS_NOT_MATCHED).tolist())
+        if self.options.print_alignment:
+            align(self.models, self.dictionary, batch.net_input, sentences, self.options.print_alignment)
+        return sentences
 
-    def _decode(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Return tokens [B, T], scores [B, T] and lengths [B]; where memory runs out halve the batch, with a warning.
+    def _decode(self, batch: Batch) -> NBest:
+        """Return what the search finds; where memory runs out halve the batch, with a warning.
 
         The halves keep the padding and the limits of the whole batch, so their output is the same.
         """
         try:
-            tokens, scores, lengths, tally = self._ready_decoder().decode(batch)
-            self.stats.add(tally, batch.n_rows)
-            return tokens, scores, lengths
+            return self._search(batch)
         except (RuntimeError, MemoryError) as error:
             if batch.n_rows == 1 or not is_out_of_memory(error):
                 raise
@@ -191,9 +195,28 @@ class SpecGenerator:
         logger.warning("out of memory with %d sentences: decoding them in halves; lower --max-tokens", batch.n_rows)
         rows = torch.arange(batch.n_rows, device=batch.first.device)
         halves = [self._decode(batch.select_rows(half)) for half in rows.chunk(2)]
-        return tuple(torch.cat(parts) for parts in zip(*halves, strict=True))
+        return NBest(*(torch.cat(parts) for parts in zip(*halves, strict=True)))
 
-    def _ready_decoder(self) -> SpecDecoder | AheadDecoder:
+    def _search(self, batch: Batch) -> NBest:
+        """Decode a batch; count and certify it."""
+        decoder, certificate = self._ready_decoder(), self.certificate
+        if isinstance(decoder, BeamDecoder):
+            trace: list[Step] | None = None if certificate is None else []
+            found, tally = decoder.decode(batch, trace)
+            if certificate is not None:
+                certificate.add(certify_beams(self.models, batch, trace, found, self.options))
+        else:
+            tokens, scores, lengths, tally = decoder.decode(batch)
+            found = NBest.of_rows(tokens, scores, lengths)
+            if certificate is not None:
+                encoded = [model.encoder.forward_torchscript(batch.net_input) for model in self.models]  # stock modules
+                limits, temperature = batch.limits, self.options.temperature
+                certificate.add(certify(self.models, encoded, tokens, lengths, limits, temperature))
+        self.stats.add(tally, batch.n_rows)
+        self.stats.certificate = certificate and certificate.as_dict()
+        return found
+
+    def _ready_decoder(self) -> SpecDecoder | AheadDecoder | BeamDecoder:
         """Return the decoder over the models' weights as they are now."""
         like = self.models[0].decoder.embed_tokens.weight
         if self._decoder is None or self._weights_at != like.data_ptr():
@@ -209,13 +232,14 @@ class SpecGenerator:
             encoders = [FastEncoder(model.encoder, reduced) for model in self.models]
             self.drafter.to(like.device, like.dtype)
             timed = self.stats.timed
+            verifier = timed(
+                Verifier(encoders, weights, self.options.temperature), start="encode", score="verify", commit="verify"
+            )
+            if self.options.beam > 1:
+                self._decoder = BeamDecoder(verifier, self.options.beam)
+                return self._decoder
             self._decoder = SpecDecoder(
-                timed(
-                    Verifier(encoders, weights, self.options.temperature),
-                    start="encode",
-                    score="verify",
-                    commit="verify",
-                ),
+                verifier,
                 timed(self.drafter, start="encode", propose="draft", advance="draft"),
                 accept_rule(self.stats.config.beta, self.stats.config.tau),
                 self.adaptive,
@@ -236,34 +260,3 @@ class SpecGenerator:
             return asks(utils.apply_to_sample(lambda tensor: tensor.to(device), wanted))
 
         return AheadDecoder(decoder, self._upcoming if is_exact else None, pulled)
-
-    def _certify(self, net_input: NetInput, tokens: Tensor, lengths: Tensor, limits: Limits) -> None:
-        assert self.certificate is not None
-        encoded = [model.encoder.forward_torchscript(net_input) for model in self.models]  # stock modules throughout
-        checked = certify(self.models, encoded, tokens, lengths, limits, self.options.temperature)
-        self.certificate.add(checked)
-        self.stats.certificate = self.certificate.as_dict()
-
-    def _hypotheses(self, tokens: Tensor, scores: Tensor, lengths: list[int], source_lengths: list[int]) -> Hypotheses:
-        """Cut the rows into fairseq's hypotheses."""
-        finite = torch.isfinite(scores).all(1).tolist()
-        hypotheses = []
-        for row, n in enumerate(lengths):
-            own = scores[row, 1:n].clone()
-            if not (finite[row] or torch.isfinite(own).all()):
-                raise ValueError(
-                    "the verifier gives no finite score for any token it may choose: its weights or its encoder output "
-                    "hold NaN or infinite values; check the checkpoint given by --path (and --fp16, if it overflows)."
-                )
-            total = own.sum()
-            score = total / (n - 1) ** self.options.lenpen if self.options.normalize else total
-            if self.options.match_source_len and n - 2 > source_lengths[row]:
-                score = torch.full_like(score, -math.inf)
-            hypotheses.append([{
-                "tokens": tokens[row, 1:n].clone(),
-                "score": score,
-                "attention": torch.empty(0),
-                "alignment": torch.empty(0),
-                "positional_scores": own,
-            }])  # fmt: skip
-        return hypotheses

@@ -1,18 +1,21 @@
-"""fairseq's generation options: the ones this package honours, and the ones it refuses with a reason."""
+"""fairseq's generation options: those that the engine honours, and those that need fairseq's own generator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fairseq_specdec.config import OptionError
 
+FAIRSEQ_BEAM = 5  # its default
+
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """The options of fairseq-generate that shape greedy decoding; names and defaults are fairseq's."""
+    """The options of fairseq-generate that shape the search; names and defaults are fairseq's."""
 
+    beam: int = FAIRSEQ_BEAM
     max_len_a: float = 0.0
     max_len_b: int = 200
     min_len: int = 1
@@ -21,11 +24,13 @@ class GenerationOptions:
     unkpen: float = 0.0
     temperature: float = 1.0
     match_source_len: bool = False
+    no_repeat_ngram_size: int = 0
+    print_alignment: str | None = None
 
     @classmethod
     def from_args(cls, args: Any) -> GenerationOptions:
         """Read them from fairseq's GenerationConfig, or from a Namespace that holds some of them (--eval-bleu-args)."""
-        names = ("max_len_a", "max_len_b", "min_len", "lenpen", "unkpen", "temperature", "match_source_len")
+        names = {option.name for option in fields(cls)} - {"normalize"}
         given = {name: getattr(args, name) for name in names if hasattr(args, name)}
         return cls(normalize=not getattr(args, "unnormalized", False), **given)
 
@@ -52,52 +57,65 @@ class GenerationOptions:
         return max_len
 
 
-# (option, whether it is on, what the rule and the remedy are)
-_REFUSED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("sampling", bool, "--sampling is not supported: speculative decoding here is greedy; leave it out"),
-    ("diverse_beam_groups", lambda v: v > 0, "--diverse-beam-groups is not supported: leave it out"),
-    ("diversity_rate", lambda v: v > -1, "--diversity-rate is not supported: leave it out"),
-    ("constraints", bool, "--constraints (lexical constraints) is not supported: leave it out"),
-    ("prefix_allowed_tokens_fn", bool, "prefix_allowed_tokens_fn is not supported: leave it out"),
-    ("lm_path", bool, "--lm-path (language model fusion) is not supported: leave it out"),
-    ("retain_dropout", bool, "--retain-dropout is not supported: random scores verify nothing; leave it out"),
-    ("no_repeat_ngram_size", lambda v: v > 0, "--no-repeat-ngram-size is not supported yet: leave it out"),
-    ("print_alignment", bool, "--print-alignment is not supported yet: leave it out"),
-    ("replace_unk", lambda v: v is not None, "--replace-unk needs alignments, not supported yet: leave it out"),
-    ("print_step", bool, "--print-step is for iterative refinement models: leave it out"),
-    ("retain_iter_history", bool, "--retain-iter-history is for iterative refinement models: leave it out"),
+class StockNeeded(OptionError):
+    """fairseq's own generator has to decode; ``reasons`` lists what for."""
+
+
+# (option, whether it is on, what fairseq's own generator is needed for)
+_STOCK_ONLY: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("sampling", bool, "--sampling (draws tokens at random)"),
+    ("diverse_beam_groups", lambda v: v > 0, "--diverse-beam-groups"),
+    ("diversity_rate", lambda v: v > -1, "--diversity-rate"),
+    ("constraints", bool, "--constraints (lexical constraints)"),
+    ("prefix_allowed_tokens_fn", bool, "prefix_allowed_tokens_fn"),
+    ("lm_path", bool, "--lm-path (language model fusion)"),
+    ("retain_dropout", bool, "--retain-dropout (scores are random)"),
+    ("print_step", bool, "--print-step (iterative refinement models)"),
+    ("retain_iter_history", bool, "--retain-iter-history (iterative refinement models)"),
 )  # fmt: skip
 
 
-def refuse_unsupported(args: Any, *, fused_lm: bool = False, restricted: bool = False) -> None:
-    """Refuse every option that speculative decoding cannot honour, all at once.
+def why_stock(args: Any, n_symbols: int, *, fused_lm: bool = False, restricted: bool = False) -> list[str]:
+    """List the generation options that fairseq's own generator has to decode with; empty where the engine can.
 
     Args:
         args: fairseq's GenerationConfig or a Namespace.
+        n_symbols: V, of the target dictionary.
         fused_lm: whether a language model was given to the generator.
         restricted: whether a function that restricts the tokens was given to it.
 
-    Raises:
-        OptionError: a line for each option with the rule, the value and the remedy.
+    Returns:
+        for each what it is, with its value.
     """
     reasons = []
-    beam = getattr(args, "beam", 5)
-    if beam != 1:
-        default = " (fairseq's default)" if beam == 5 else ""
-        reasons.append(f"--beam must be 1 with --task translation_specdec, got {beam}{default}: pass --beam 1.")
-    nbest = getattr(args, "nbest", 1)
-    if nbest != 1:
-        reasons.append(f"--nbest must be 1 with --task translation_specdec, got {nbest}: pass --nbest 1.")
-    for name, is_on, rule in _REFUSED:
+    for name, is_on, what in _STOCK_ONLY:
         value = getattr(args, name, None)
         if value is not None and is_on(value):
-            reasons.append(f"{rule}, or use --task translation (got {value}).")
+            reasons.append(f"{what}, got {value}")
     if fused_lm and not getattr(args, "lm_path", None):
-        reasons.append("--lm-path (language model fusion) is not supported: leave it out, or use --task translation.")
+        reasons.append("--lm-path (language model fusion)")
     if restricted:
-        reasons.append("prefix_allowed_tokens_fn is not supported: leave it out, or use --task translation.")
+        reasons.append("prefix_allowed_tokens_fn")
     temperature = getattr(args, "temperature", 1.0)
     if not temperature > 0:
-        reasons.append(f"--temperature must be greater than 0, got {temperature}: leave it out for 1.")
-    if reasons:
-        raise OptionError(reasons)
+        reasons.append(f"--temperature that is not greater than 0, got {temperature}")
+    beam = getattr(args, "beam", FAIRSEQ_BEAM)
+    if not 1 <= beam <= (n_symbols - 1) // 2:
+        reasons.append(f"--beam outside 1..{(n_symbols - 1) // 2}, half the symbols of the dictionary, got {beam}")
+    return reasons
+
+
+def refuse_with_drafts(options: GenerationOptions, drafter: str, beta: int) -> None:
+    """Refuse beams where tokens are drafted.
+
+    Raises:
+        OptionError: with the option, the rule, the value and the remedy.
+    """
+    default = " (fairseq's default)" if options.beam == FAIRSEQ_BEAM else ""
+    asked = [f"--drafter {drafter}"] if drafter != "none" else []
+    asked += [f"--beta {beta}"] if beta > 1 else []
+    if options.beam > 1 and asked:
+        raise OptionError(
+            [f"--beam must be 1 with {option}, got {options.beam}{default}: pass --beam 1 or leave {option} out."
+             for option in asked]
+        )  # fmt: skip

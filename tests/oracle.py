@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -71,20 +72,27 @@ def sample_of(sources: list[list[int]], *, left_pad: bool = True, prefix: list[l
     return sample
 
 
-def ours(setting: Setting, drafter: Drafter, adaptive: bool = False, **options: Any) -> SpecGenerator:
+def load_again(setting: Setting) -> Setting:
+    """Return the same with models of its own, whose weights may be changed."""
+    return copy.deepcopy(setting[0]), setting[1]
+
+
+def ours(
+    setting: Setting, drafter: Drafter, adaptive: bool = False, certify: bool = True, **options: Any
+) -> SpecGenerator:
     """Return our generator, with the certificate; generation options by fairseq's names."""
     models, task = setting
-    stats = SpecStats(SpecConfig(certify=True), drafter.block_size)
-    args = Namespace(**options)
+    stats = SpecStats(SpecConfig(certify=certify), drafter.block_size)
+    args = Namespace(**{"beam": 1, **options})
     dictionary = task.target_dictionary
     return SpecGenerator(models, dictionary, drafter, GenerationOptions.from_args(args), stats, adaptive)
 
 
 def stock(setting: Setting, samples: Iterable[Sample], **options: Any) -> list[Hypotheses]:
-    """Return what fairseq's generator makes of each batch with beam 1."""
+    """Return what fairseq's generator makes of each batch, with beam 1 unless the options say otherwise."""
     models, task = setting
-    generator = task.build_generator(models, Namespace(beam=1, **options))
-    return [generator.generate(models, sample, prefix_tokens=_prefix(sample, options)) for sample in samples]
+    generator = task.build_generator(models, Namespace(**{"beam": 1, **options}))
+    return [generator.generate(models, sample, prefix_tokens=prefix_of(sample, options)) for sample in samples]
 
 
 def tokens_of(hypotheses: Iterable[Hypotheses]) -> list[list[int]]:
@@ -93,11 +101,12 @@ def tokens_of(hypotheses: Iterable[Hypotheses]) -> list[list[int]]:
 
 
 def assert_same(expected: Hypotheses, found: Hypotheses) -> None:
-    """Tokens are equal, scores to 1e-4."""
-    for (a,), (b,) in zip(expected, found, strict=True):
-        assert a["tokens"].tolist() == b["tokens"].tolist()
-        torch.testing.assert_close(a["score"], b["score"], rtol=0, atol=1e-4)
-        torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
+    """All hypotheses of every sentence and their order: tokens are equal, scores to 1e-4."""
+    for sentence, ours_ in zip(expected, found, strict=True):
+        for a, b in zip(sentence, ours_, strict=True):
+            assert a["tokens"].tolist() == b["tokens"].tolist()
+            torch.testing.assert_close(a["score"], b["score"], rtol=0, atol=1e-4)
+            torch.testing.assert_close(a["positional_scores"], b["positional_scores"], rtol=0, atol=1e-4)
 
 
 def compare(setting: Setting, drafter: Drafter, samples: Iterable[Sample], **options: Any) -> SpecStats:
@@ -108,7 +117,7 @@ def compare(setting: Setting, drafter: Drafter, samples: Iterable[Sample], **opt
         if hasattr(drafter, "expected"):  # a drafter that is told the output
             rows = [row[0]["tokens"] for row in expected]
             drafter.expected = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
-        assert_same(expected, generator.generate(setting[0], sample, prefix_tokens=_prefix(sample, options)))
+        assert_same(expected, generator.generate(setting[0], sample, prefix_tokens=prefix_of(sample, options)))
     certificate = generator.stats.certificate
     assert certificate is not None
     assert certificate["wrong"] == 0
@@ -116,7 +125,8 @@ def compare(setting: Setting, drafter: Drafter, samples: Iterable[Sample], **opt
     return generator.stats
 
 
-def _prefix(sample: Sample, options: dict[str, Any]) -> Tensor | None:
+def prefix_of(sample: Sample, options: dict[str, Any]) -> Tensor | None:
+    """Return the forced first tokens of a batch, if the options ask for some."""
     return sample["target"][:, : options["prefix_size"]] if "prefix_size" in options else None
 
 

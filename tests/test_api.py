@@ -204,7 +204,11 @@ def test_one_string_is_refused(model):
     [
         ({"max_len": 3}, "max_len must be an option .* did you mean max_len_"),
         ({"prefix_size": 3}, "prefix_size must be an option"),
-        ({"beam": 5}, "beam must be 1"),
+        ({"beam": 5, "drafter": "ngram"}, "beam must be 1 with drafter ngram, got 5"),
+        (
+            {"sampling": True},
+            "sampling .draws tokens at random., got True: that is done by fairseq's own",
+        ),
         ({"drafter": "nat"}, "drafter_path is required by drafter nat"),
         ({"drafter": "file"}, "draft_file is required by drafter file"),
         ({"drafter": "input"}, "drafter input needs symbols that are in both dictionaries"),

@@ -3,57 +3,55 @@ from argparse import Namespace
 import pytest
 
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.options import GenerationOptions, refuse_unsupported
+from fairseq_specdec.options import GenerationOptions, refuse_with_drafts, why_stock
 
-
-def test_the_default_beam_of_fairseq_is_refused_with_the_remedy():
-    with pytest.raises(OptionError) as error:
-        refuse_unsupported(Namespace())
-    assert error.value.reasons == [
-        "--beam must be 1 with --task translation_specdec, got 5 (fairseq's default): pass --beam 1."
-    ]
+SYMBOLS = 40
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("nbest", 2),
         ("sampling", True),
         ("diverse_beam_groups", 2),
         ("diversity_rate", 0.5),
         ("constraints", "ordered"),
         ("lm_path", "lm.pt"),
         ("retain_dropout", True),
-        ("no_repeat_ngram_size", 3),
-        ("print_alignment", "hard"),
-        ("replace_unk", ""),
         ("print_step", True),
         ("retain_iter_history", True),
+        ("temperature", 0.0),
+        ("temperature", float("nan")),
+        ("beam", 20),
+        ("beam", 0),
     ],
 )
-def test_each_unsupported_option_is_refused_by_name_with_its_value(option, value):
-    with pytest.raises(OptionError) as error:
-        refuse_unsupported(Namespace(beam=1, **{option: value}))
-    (reason,) = error.value.reasons
+def test_each_option_that_needs_fairseqs_generator_is_named_with_its_value(option, value):
+    (reason,) = why_stock(Namespace(**{option: value}), SYMBOLS)
     assert f"--{option.replace('_', '-')}" in reason
     assert f"got {value}" in reason
 
 
-def test_refusals_come_all_at_once():
-    with pytest.raises(OptionError) as error:
-        refuse_unsupported(Namespace(beam=4, sampling=True, retain_dropout=True), fused_lm=True, restricted=True)
-    assert len(error.value.reasons) == 5
+def test_reasons_come_all_at_once():
+    args = Namespace(beam=4, sampling=True, retain_dropout=True)
+    assert len(why_stock(args, SYMBOLS, fused_lm=True, restricted=True)) == 4
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
-def test_the_temperature_must_be_positive(temperature):
-    with pytest.raises(OptionError, match=f"--temperature must be greater than 0, got {temperature}"):
-        refuse_unsupported(Namespace(beam=1, temperature=temperature))
-
-
-def test_defaults_of_fairseq_other_than_beam_pass():
+def test_defaults_of_fairseq_and_every_option_of_beam_search_need_no_other_generator():
     defaults = {"nbest": 1, "sampling": False, "diverse_beam_groups": -1, "diversity_rate": -1.0, "lm_path": None}
-    refuse_unsupported(Namespace(beam=1, constraints=None, retain_dropout=False, no_repeat_ngram_size=0, **defaults))
+    assert why_stock(Namespace(constraints=None, retain_dropout=False, **defaults), SYMBOLS) == []
+    served = {"beam": 19, "nbest": 4, "no_repeat_ngram_size": 3, "print_alignment": "soft", "replace_unk": ""}
+    assert why_stock(Namespace(**served), SYMBOLS) == []
+
+
+def test_beams_with_drafts_are_refused_with_the_remedy():
+    refuse_with_drafts(GenerationOptions(), "none", 1)
+    refuse_with_drafts(GenerationOptions(beam=1), "nat", 3)
+    with pytest.raises(OptionError) as error:
+        refuse_with_drafts(GenerationOptions(), "nat", 3)
+    assert error.value.reasons == [
+        "--beam must be 1 with --drafter nat, got 5 (fairseq's default): pass --beam 1 or leave --drafter nat out.",
+        "--beam must be 1 with --beta 3, got 5 (fairseq's default): pass --beam 1 or leave --beta 3 out.",
+    ]
 
 
 def test_the_maximum_length_counts_the_padded_source_and_the_models_positions():
@@ -68,5 +66,5 @@ def test_a_minimum_above_the_maximum_length_is_refused():
 
 
 def test_options_are_read_from_whatever_namespace_holds_them():
-    read = GenerationOptions.from_args(Namespace(unnormalized=True, lenpen=0.6, max_len_b=50, beam=1))
-    assert read == GenerationOptions(normalize=False, lenpen=0.6, max_len_b=50)
+    read = GenerationOptions.from_args(Namespace(unnormalized=True, lenpen=0.6, max_len_b=50, no_repeat_ngram_size=3))
+    assert read == GenerationOptions(normalize=False, lenpen=0.6, max_len_b=50, no_repeat_ngram_size=3)

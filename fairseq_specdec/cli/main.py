@@ -21,7 +21,9 @@ COMMANDS = {
     "certify": "check that every token of a fairseq-generate log is the verifier's own choice",
     "bench": "measure systems against each other: speed, latency, quality, identity",
     "info": "what a checkpoint is, and whether the engine can run it",
+    "user-dir": "print the package's folder, for --user-dir from anywhere",
 }
+WITHOUT_FAIRSEQ = {"score", "distill", "user-dir"}  # work on text and paths alone, and import neither it nor torch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,16 +43,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"specdec: error: {_unknown(name)}", file=sys.stderr)
         return 2
-    module = importlib.import_module(f"fairseq_specdec.cli.{name}")
-    parser = argparse.ArgumentParser(f"specdec {name}", description=module.__doc__)
-    module.add_arguments(parser)
-    parse = getattr(module, "parse", argparse.ArgumentParser.parse_args)
     try:
+        module = importlib.import_module(f"fairseq_specdec.cli.{name.replace('-', '_')}")
+        parser = argparse.ArgumentParser(f"specdec {name}", description=module.__doc__)
+        module.add_arguments(parser)
+        parse = getattr(module, "parse", argparse.ArgumentParser.parse_args)
         return module.run(parse(parser, rest))
     except OptionError as error:
-        for reason in error.reasons:
-            print(f"{parser.prog}: error: {reason}", file=sys.stderr)
-        return 2
+        reasons = error.reasons
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("fairseq_specdec"):
+            raise
+        package = error.name.partition(".")[0].replace("_", "-")
+        reasons = [f"the package {package} is not installed: {sys.executable} -m pip install {package}"]
+    for reason in reasons:
+        print(f"specdec {name}: error: {reason}", file=sys.stderr)
+    return 2
+
+
+def needs_fairseq(argv: Sequence[str]) -> bool:
+    """Tell whether the command with these arguments has to have fairseq and torch imported."""
+    return bool(argv) and argv[0] in COMMANDS.keys() - WITHOUT_FAIRSEQ
 
 
 def _usage() -> str:

@@ -8,7 +8,8 @@
 - ``read_options_as_literals``: options stored in a checkpoint are values, not code to run;
 - ``honour_shards``: fairseq-generate decodes one shard with ``--num-shards`` and ``--shard-id``;
 - ``keep_last_batch``: as many sentences come out of a data set as went in;
-- ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed.
+- ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed;
+- ``block_repeated_ngrams``: --no-repeat-ngram-size works without fairseq's CUDA extension.
 
 It imports fairseq itself if nobody did, without what that prints (``quiet_import``). Each repair leaves alone what is
 not broken in the fairseq and torch at hand, and may be applied twice.
@@ -21,6 +22,7 @@ from fairseq_specdec.compat.checkpoints import (
     explain_checkpoint_errors,
     load_checkpoint,
 )
+from fairseq_specdec.compat.ngrams import block_repeated_ngrams
 from fairseq_specdec.compat.quiet import quiet_import
 from fairseq_specdec.compat.repairs import (
     honour_shards,
@@ -33,6 +35,7 @@ __all__ = [
     "CheckpointError",
     "allow_checkpoint_classes",
     "apply",
+    "block_repeated_ngrams",
     "drop_fast_path_keys",
     "explain_checkpoint_errors",
     "honour_shards",
@@ -54,3 +57,4 @@ def apply() -> None:
     keep_last_batch()
     honour_shards()
     leave_encoder_fast_path()
+    block_repeated_ngrams()

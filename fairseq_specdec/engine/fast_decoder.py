@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fairseq_specdec.blocks import Paths
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.native.decoder import native_decoder
@@ -39,36 +40,55 @@ class FastDecoder:
         shape = (memory.size(0), capacity, heads, w.channels // heads)
         self._cache = KVCache(len(w.layers), shape, like=w.embedding)
 
-    def score(self, tokens: Tensor, longest: int, temperature: float = 1.0) -> tuple[Tensor, bool]:
+    def score(
+        self, tokens: Tensor, longest: int, temperature: float = 1.0, paths: Paths | None = None
+    ) -> tuple[Tensor, bool]:
         """Score the positions behind each row's committed ones.
 
         Args:
-            tokens: [B, N] int64, fed at positions lengths .. lengths + N - 1 of each row.
-            longest: host int, at least the greatest committed length.
+            tokens: [B, N] int64, fed at positions lengths .. lengths + N - 1 of each row, or at the ends of paths.
+            longest: host int, at least the greatest committed length, or the greatest number of slots in use.
             temperature: divides the logits.
+            paths: of the positions; None where they follow one another.
 
         Returns:
             [B, N, V] float32 log-probabilities, and whether some of them may be NaN.
         """
         self._cache.plan(tokens.size(1), longest)
         if self._native is not None:
-            return self._native(tokens, self._cache, self._source, temperature)
-        w, where = self.weights, self._cache.positions(tokens.size(1))
+            return self._native(tokens, self._cache, self._source, temperature, paths)
+        w = self.weights
+        where = self._cache.positions(tokens.size(1)) if paths is None else paths.depths
         x = w.embed(tokens)  # [B, N, C]
         x = x if w.positions is None else x + w.position_of(where)
         x = w.embedding_norm(x) if w.embedding_norm else x
-        logits = w.project(self._run(x, self._cache.open(where)))
+        logits = w.project(self._run(x, where) if paths is None else self._run_paths(x, paths))
         logits = logits / temperature if temperature != 1.0 else logits
         return torch.log_softmax(logits, dim=-1, dtype=torch.float32), True
 
-    def _run(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Go through the layers. x: [B, N, C]; mask: see `KVCache.open`."""
+    def _run(self, x: Tensor, where: Tensor) -> Tensor:
+        """Go through the layers. x: [B, N, C]; where: [B, N] int64, places in the cache."""
+        mask = self._cache.open(where)
         for i, layer in enumerate(self.weights.layers):
 
             def self_attend(qkv: Tensor, i: int = i, heads: int = layer.heads) -> Tensor:
                 width = qkv.size(-1) // 3
                 keys, values = self._cache.write(i, qkv[..., width:])
                 return attend(split_heads(qkv[..., :width], heads), keys, values, mask)
+
+            x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
+        return x
+
+    def _run_paths(self, x: Tensor, paths: Paths) -> Tensor:
+        """Go through the layers, each position along its own path. x: [B, N, C]."""
+        mask = self._cache.follow(paths)
+        for i, layer in enumerate(self.weights.layers):
+
+            def self_attend(qkv: Tensor, i: int = i, heads: int = layer.heads) -> Tensor:
+                width = qkv.size(-1) // 3
+                keys, values = self._cache.read_paths(i, qkv[..., width:])
+                alone = qkv[..., :width].flatten(0, 1)[:, None]  # [B * N, 1, C]
+                return attend(split_heads(alone, heads), keys, values, mask).view(*qkv.shape[:2], width)
 
             x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
         return x

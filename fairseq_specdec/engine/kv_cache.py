@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
+from fairseq_specdec.blocks import Paths
 from fairseq_specdec.engine.native.layer import CCache, CKeys, Keys
 
 CLEAR_AHEAD = 32  # positions
@@ -45,6 +46,39 @@ class KVCache:
         self.lengths = torch.zeros(self.n_rows, dtype=torch.int64, device=like.device)
         self._rows = torch.empty(0)
         self._extent = 0
+        self._paths: Tensor | None = None  # [B, N, P] int64, rows of the store that each position looks at
+
+    def follow(self, paths: Paths) -> Tensor:
+        """Make ready for `read_paths`, in the place of `open`.
+
+        Returns:
+            The additive mask [B * N, 1, 1, P] (0 or -inf) that shows each position its path.
+        """
+        n = paths.slots.size(1)
+        self.place(self.positions(n))
+        rows = torch.arange(self.n_rows, device=paths.slots.device)[:, None, None] * self.capacity
+        index = torch.arange(paths.slots.size(2), device=paths.slots.device)
+        hidden = index > paths.depths[..., None]  # [B, N, P]
+        self._paths = (rows + paths.slots).masked_fill(hidden, 0)
+        mask = torch.zeros(hidden.shape, dtype=self._store[0].dtype, device=hidden.device)
+        return mask.masked_fill_(hidden, -math.inf).flatten(0, 1)[:, None, None]
+
+    def read_paths(self, layer: int, kv: Tensor) -> tuple[Tensor, Tensor]:
+        """Store a block and return what each of its positions looks at.
+
+        Args:
+            layer: its number.
+            kv: [B, N, 2C], keys then values.
+
+        Returns:
+            keys and values, each [B * N, H, P, D].
+        """
+        store = self._store[layer]
+        store.index_copy_(0, self._rows, kv.reshape(-1, kv.size(-1)))
+        n = kv.size(0) * kv.size(1)
+        found = store.index_select(0, self._paths.reshape(-1)).view(n, -1, 2, self.heads, self.head_dim)
+        keys, values = found.permute(2, 0, 3, 1, 4).unbind()
+        return keys, values
 
     def plan(self, n: int, longest: int) -> None:
         """Prepare for a block of n positions behind each row's length.

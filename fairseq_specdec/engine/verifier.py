@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import EncoderOutput
+from fairseq_specdec.blocks import EncoderOutput, Paths
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
@@ -53,17 +53,18 @@ class Verifier:
             decoder.start(output.memory, output.padding, capacity)
         return memory
 
-    def score(self, tokens: Tensor, longest: int) -> Tensor:
+    def score(self, tokens: Tensor, longest: int, paths: Paths | None = None) -> Tensor:
         """Score a block behind each row's committed positions.
 
         Args:
             tokens: [B, N] int64.
-            longest: host int, at least the greatest number of committed positions.
+            longest: host int, at least the greatest number of committed positions, or of slots in use.
+            paths: of the positions; None where they follow one another.
 
         Returns:
             [B, N, V] float32 log-probabilities, averaged over the models as probabilities; -inf for NaN.
         """
-        scores = [decoder.score(tokens, longest, self.temperature) for decoder in self.decoders]
+        scores = [decoder.score(tokens, longest, self.temperature, paths) for decoder in self.decoders]
         lprobs = scores[0][0]
         if len(scores) > 1:
             lprobs = torch.logsumexp(torch.stack([each for each, _ in scores]), dim=0) - math.log(len(scores))

@@ -14,9 +14,16 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.rules.limits import ANYWHERE, Limits, Reach
+from fairseq_specdec.rules.ngram import ban_repeats
 
 
-def constrain(lprobs: Tensor, steps: Tensor | Callable[[], Tensor], limits: Limits, reach: Reach = ANYWHERE) -> Tensor:
+def constrain(
+    lprobs: Tensor,
+    steps: Tensor | Callable[[], Tensor],
+    limits: Limits,
+    reach: Reach = ANYWHERE,
+    history: Callable[[], Tensor] | None = None,
+) -> Tensor:
     """Edit log-probabilities in place as fairseq does before it picks a token.
 
     Args:
@@ -26,6 +33,8 @@ def constrain(lprobs: Tensor, steps: Tensor | Callable[[], Tensor], limits: Limi
         limits: the options of this batch.
         reach: what the steps that matter come to, where that is known. Rows that come to more (finished ones) keep
             scores that fairseq would have edited.
+        history: makes the tokens [B, N, T] int64 that each position follows, see `ban_repeats`; needed with
+            --no-repeat-ngram-size.
 
     Returns:
         lprobs, edited.
@@ -35,7 +44,7 @@ def constrain(lprobs: Tensor, steps: Tensor | Callable[[], Tensor], limits: Limi
     lprobs[..., limits.pad].fill_(-math.inf)
     if limits.unk_penalty:
         lprobs[..., limits.unk].sub_(limits.unk_penalty)
-    if not (reach.begin or reach.end or limits.source_lengths is not None):
+    if not (reach.begin or reach.end or limits.source_lengths is not None or limits.no_repeat_ngram):
         return lprobs
     steps = steps() if callable(steps) else steps
     if reach.end:
@@ -47,6 +56,8 @@ def constrain(lprobs: Tensor, steps: Tensor | Callable[[], Tensor], limits: Limi
         if limits.prefix is not None:
             may_end |= _force_prefix(lprobs, steps, limits)
         lprobs[..., limits.eos].masked_fill_(~may_end, -math.inf)
+    if limits.no_repeat_ngram:
+        ban_repeats(lprobs, history(), steps, limits.no_repeat_ngram, limits.pad)
     if limits.source_lengths is not None:
         lengths = limits.source_lengths[:, None]  # [B, 1]
         lprobs[..., limits.eos].masked_fill_(steps < lengths, -math.inf).masked_fill_(steps >= lengths, 0.0)

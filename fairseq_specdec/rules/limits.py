@@ -34,6 +34,7 @@ class Limits:
         unk_penalty: subtracted from the score of unk.
         prefix: [B, P] int64, forced first tokens, pad where nothing is forced; None without --prefix-size.
         source_lengths: [B] int64 with --match-source-len, else None.
+        no_repeat_ngram: n-grams of this length come once in an output; 0: as often as they like.
         last_steps: [B] int64 where rows have a ``max_len`` of their own, which must not exceed the one here; else None.
     """
 
@@ -46,6 +47,7 @@ class Limits:
     prefix: Tensor | None = None
     source_lengths: Tensor | None = None
     last_steps: Tensor | None = None
+    no_repeat_ngram: int = 0
 
     @property
     def last_step(self) -> Tensor | int:

@@ -103,7 +103,9 @@ class SpecDecoder:
         """
         lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
         width = lprobs.size(1)
-        constrain(lprobs, lambda: state.steps(width), state.limits, state.reach(width))
+        constrain(
+            lprobs, lambda: state.steps(width), state.limits, state.reach(width), lambda: state.history(draft, width)
+        )
         verdict = self.accept(draft, lprobs)
         kept = state.commit(draft, verdict, lprobs)
         self.verifier.commit(kept)

@@ -155,6 +155,13 @@ class DecodeState:
         """[B, N] int64, for each of n positions fed the index of the token it predicts (0 = first)."""
         return (self.lengths - 1)[:, None] + self._columns[:n]
 
+    def history(self, draft: DraftBlock, n: int) -> Tensor:
+        """Return the tokens that each of n positions follows, [B, N, T] int64: the row's, then its draft; a view."""
+        tokens = self.tokens
+        if n > 1:
+            tokens = tokens.scatter(1, self.lengths[:, None] + self._columns[: n - 1], draft.tokens)
+        return tokens[:, None].expand(-1, n, -1)
+
     def span(self, n: int) -> tuple[int, int]:
         """Return the lowest and the highest of ``steps(n)`` over the unfinished rows, as host ints."""
         return self._min_length - 1, self.max_length - 2 + n

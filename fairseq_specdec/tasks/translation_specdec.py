@@ -15,12 +15,13 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 
 from fairseq_specdec import drafters  # noqa: F401 (registers them)
-from fairseq_specdec.config import DRAFT_RULES, ENGINE_DTYPES, SpecConfig
+from fairseq_specdec.config import DRAFT_RULES, ENGINE_DTYPES, OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.text import read_token_lines
+from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.load import load_drafter
-from fairseq_specdec.options import GenerationOptions, refuse_unsupported
+from fairseq_specdec.options import GenerationOptions, StockNeeded, refuse_with_drafts, why_stock
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.look_ahead import LookAhead
 from fairseq_specdec.tasks.places import InputPlaces
@@ -105,37 +106,52 @@ class TranslationSpecDecTask(TranslationTask):
         extra_gen_cls_kwargs: Optional[dict[str, Any]] = None,
         prefix_allowed_tokens_fn: Any = None,
     ) -> Any:
-        """Return the speculative generator; with --score-reference fairseq's own scorer.
+        """Return this package's generator, or fairseq's own where that alone can do what is asked for.
+
+        The latter is said in one warning, so that every command which works without this package works with it.
 
         Raises:
-            OptionError: lists every generation option that cannot be honoured.
-            UnsupportedModelError: lists what keeps the engine from running the model.
+            OptionError: options of this package were given that fairseq's generator does not have.
+            UnsupportedModelError: likewise, and the engine cannot run the model.
         """
         if getattr(args, "score_reference", False):
             return super().build_generator(models, args)
         fused_lm = (extra_gen_cls_kwargs or {}).get("lm_model") is not None
         restricted = prefix_allowed_tokens_fn is not None
-        generator = self.build_spec_generator(models, args, fused_lm=fused_lm, restricted=restricted)
+        try:
+            generator = self.build_spec_generator(models, args, fused_lm=fused_lm, restricted=restricted)
+        except (StockNeeded, UnsupportedModelError) as error:
+            asked = engine_options(self.cfg)
+            if asked:
+                raise OptionError(
+                    [f"{' '.join(asked)} needs this package's engine, which cannot do this: {reason}. Leave one of the "
+                     "two out." for reason in error.reasons]
+                ) from error  # fmt: skip
+            logger.warning("decoding by fairseq's own generator, no faster than it is: %s", "; ".join(error.reasons))
+            return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn)
         _report_when_done(generator)
         return generator
 
     def build_spec_generator(self, models: list[nn.Module], args: Any, **asked: bool) -> SpecGenerator:
-        """Return the speculative generator; nothing is reported when its life ends.
+        """Return this package's generator; nothing is reported when its life ends.
 
         Args:
             models: the verifier.
             args: generation options as attributes.
-            asked: what else fairseq asks for, see `refuse_unsupported`.
+            asked: what else fairseq asks for, see `why_stock`.
 
         Raises:
-            OptionError: lists every generation option that cannot be honoured.
+            StockNeeded: lists every generation option that needs fairseq's own generator.
+            OptionError: a drafter goes with beam 1 alone.
             UnsupportedModelError: lists what keeps the engine from running the model.
         """
-        refuse_unsupported(args, **asked)
-        config = spec_config(self.cfg)
+        reasons = why_stock(args, len(self.target_dictionary), **asked)
+        if reasons:
+            raise StockNeeded(reasons)
+        config, options = spec_config(self.cfg), GenerationOptions.from_args(args)
+        refuse_with_drafts(options, config.drafter, config.beta)
         drafter = self.build_drafter(config, models)
         stats = SpecStats(config, drafter.block_size)
-        options = GenerationOptions.from_args(args)
         # a block size that the user asks for is kept; with relaxed acceptance outputs depend on what is drafted, and
         # must not follow the machine's speed
         adaptive = config.block_size is None and config.beta == 1
@@ -191,13 +207,25 @@ class TranslationSpecDecTask(TranslationTask):
         """Have the generator of --eval-bleu read the weights as training left them."""
         super().begin_valid_epoch(epoch, model)
         generator = getattr(self, "sequence_generator", None)
-        if generator is not None:
+        if isinstance(generator, SpecGenerator):
             generator.weights_changed()
 
 
 def spec_config(cfg: TranslationSpecDecConfig) -> SpecConfig:
     """Gather the options of the task."""
     return SpecConfig(**{option.name: getattr(cfg, option.name) for option in fields(SpecConfig)})
+
+
+def engine_options(cfg: TranslationSpecDecConfig) -> list[str]:
+    """List the options that were given and mean nothing without this package's engine."""
+    given = {
+        f"--drafter {cfg.drafter}": cfg.drafter != "none",
+        f"--beta {cfg.beta}": cfg.beta > 1,
+        "--certify": cfg.certify,
+        f"--engine-dtype {cfg.engine_dtype}": cfg.engine_dtype is not None,
+        f"--spec-stats {cfg.spec_stats}": cfg.spec_stats is not None,
+    }
+    return [option for option, is_given in given.items() if is_given]
 
 
 def _report_when_done(generator: SpecGenerator) -> None:

@@ -26,12 +26,13 @@ def toy(monkeypatch):
 
 
 def test_help_names_every_command_without_importing_one(capsys, monkeypatch):
-    for name in COMMANDS:
-        monkeypatch.delitem(sys.modules, f"fairseq_specdec.cli.{name}", raising=False)
+    modules = {f"fairseq_specdec.cli.{name.replace('-', '_')}" for name in COMMANDS}
+    for module in modules:
+        monkeypatch.delitem(sys.modules, module, raising=False)
     assert main(["--help"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
     assert listed == list(COMMANDS)
-    assert not [name for name in COMMANDS if f"fairseq_specdec.cli.{name}" in sys.modules]
+    assert not modules & set(sys.modules)
 
 
 def test_no_command_prints_the_usage_and_fails(capsys):
@@ -44,7 +45,7 @@ def test_unknown_command_names_the_nearest_and_all(capsys):
     error = capsys.readouterr().err
     assert (
         error == "specdec: error: Unknown command 'scores'. Did you mean 'score'? "
-        "Known: bench, certify, distill, info, score.\n"
+        "Known: bench, certify, distill, info, score, user-dir.\n"
     )
 
 
@@ -59,6 +60,17 @@ def test_reasons_are_printed_one_a_line_with_status_2(toy, capsys):
         "specdec toy: error: --status must not be negative, got -1: pass 0.",
         "specdec toy: error: another reason",
     ]
+
+
+def test_a_package_that_is_missing_is_told_with_the_command_that_installs_it(toy, monkeypatch, capsys):
+    def run(args):
+        import rouge_score.rouge_scorer  # noqa: F401
+
+    monkeypatch.setitem(sys.modules, "rouge_score", None)
+    monkeypatch.setattr(sys.modules["fairseq_specdec.cli.toy"], "run", run)
+    assert main(["toy"]) == 2
+    told = f"the package rouge-score is not installed: {sys.executable} -m pip install rouge-score"
+    assert capsys.readouterr().err == f"specdec toy: error: {told}\n"
 
 
 def test_arguments_of_the_process_are_the_default(toy, monkeypatch):

@@ -7,9 +7,10 @@ import ctypes
 import torch
 from torch import Tensor
 
+from fairseq_specdec.blocks import Paths
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.linear import Norm
-from fairseq_specdec.engine.native.layer import CNorm, NativeLayer, native_layers
+from fairseq_specdec.engine.native.layer import CNorm, CPaths, NativeLayer, native_layers
 from fairseq_specdec.engine.native.library import CLinear, NativeLinear, address, library
 from fairseq_specdec.engine.weights import DecoderWeights
 
@@ -67,7 +68,9 @@ class NativeDecoder:
         )
         self._self = ctypes.addressof(self._struct)
 
-    def __call__(self, tokens: Tensor, cache: KVCache, source: CrossCache, temperature: float) -> tuple[Tensor, bool]:
+    def __call__(
+        self, tokens: Tensor, cache: KVCache, source: CrossCache, temperature: float, paths: Paths | None = None
+    ) -> tuple[Tensor, bool]:
         """Score positions behind each row's committed ones.
 
         Args:
@@ -75,6 +78,7 @@ class NativeDecoder:
             cache: planned for so many positions; their keys and values are written.
             source: of the batch.
             temperature: divides the logits.
+            paths: of the positions; None where they follow one another.
 
         Returns:
             [B, N, V] float32 log-probabilities, and whether some of them may be NaN.
@@ -84,6 +88,7 @@ class NativeDecoder:
         x = torch.empty(n_rows * width, w.channels)
         scratch = torch.empty(lib.specdec_scratch(self._pointers[0], n_rows * width))
         out = torch.empty(n_rows, width, w.output.outputs)
+        along = paths and CPaths(address(paths.slots), paths.slots.size(2), address(paths.depths))
         n_bad = lib.specdec_decode(
             self._self,
             tokens.data_ptr(),
@@ -94,6 +99,7 @@ class NativeDecoder:
             keys,
             source.native(),
             extent,
+            along and ctypes.byref(along),
             x.data_ptr(),
             scratch.data_ptr(),
             out.data_ptr(),

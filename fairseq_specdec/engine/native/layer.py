@@ -53,6 +53,12 @@ class CCache(ctypes.Structure):
     _fields_ = [("store", ctypes.c_void_p), ("capacity", ctypes.c_int64)]
 
 
+class CPaths(ctypes.Structure):
+    """See `blocks.Paths`."""
+
+    _fields_ = [("slots", ctypes.c_void_p), ("stride", ctypes.c_int64), ("depths", ctypes.c_void_p)]
+
+
 class Keys:
     """Keys and values that queries look at, and how far.
 

@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fairseq_specdec.engine.linear import Linear
+from fairseq_specdec.engine.native.missing import tell_what_is_missing
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 6  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 7  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -43,13 +44,16 @@ class CLinear(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the compiled library for this processor; None where there is none.
+    """Return the compiled library for this processor; None where there is none, which is told once.
 
     It has no OpenMP runtime of its own: it takes the one that torch has loaded, and with it torch's threads.
     """
     if os.environ.get(DISABLE) == "1":
         return None
-    return next(filter(None, map(load, instruction_sets())), None)
+    names = instruction_sets()
+    lib = next(filter(None, map(load, names)), None)
+    tell_what_is_missing(names, lib and lib.instruction_set, INTERFACE)
+    return lib
 
 
 def layers_by() -> str:
@@ -67,7 +71,7 @@ def instruction_sets() -> list[str]:
 def load(name: str) -> ctypes.CDLL | None:
     """Load the library for an instruction set; None where it is missing, does not load or has another interface."""
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    for path in sorted(Path(__file__).parent.glob(f"_native_{name}.*so")):
+    for path in sorted(Path(__file__).parent.glob(f"_native_{name}.so")):
         try:
             lib = ctypes.CDLL(str(path))
         except OSError:  # built for another machine, or torch has no OpenMP
@@ -79,9 +83,12 @@ def load(name: str) -> ctypes.CDLL | None:
         lib.specdec_linear.argtypes, lib.specdec_linear.restype = [pointer, pointer, integer, pointer, integer], None
         lib.specdec_layers.argtypes = [pointer, integer, pointer, integer, integer, *[pointer] * 4, integer]
         lib.specdec_layers.restype = None
-        arguments = [pointer, pointer, integer, integer, *[pointer] * 4, integer, *[pointer] * 3]
+        arguments = [pointer, pointer, integer, integer, *[pointer] * 4, integer, *[pointer] * 4]
         lib.specdec_decode.argtypes = [*arguments, ctypes.c_double, integer]
         lib.specdec_decode.restype = integer
+        lib.specdec_rank.argtypes = [pointer, pointer, pointer, integer, pointer, integer]
+        lib.specdec_rank.restype = integer
+        lib.specdec_advance.argtypes, lib.specdec_advance.restype = [pointer] * 4, integer
         lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer], None
         lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
         lib.specdec_trim.restype = integer

@@ -6,6 +6,14 @@
 
 #include "vec.h"
 
+// Positions of a pass that do not follow one another: each has a path of its own through the row's slots, itself last.
+// A slot is a place of the cache; a path need not be in the order of the slots, and paths may share their beginning.
+struct Paths {
+    const int32_t* slots;   // [rows, width, stride]
+    int64_t stride;
+    const int64_t* depths;  // [rows, width], positions of the path before the own one
+};
+
 struct Keys {
     const float *keys, *values;
     int64_t row_stride, head_stride, stride;  // floats from row to row, head to head, position to position
@@ -34,11 +42,17 @@ static inline float highest_of(Vec v) {
     return highest;
 }
 
-// scores: room for extent rounded up to 16.
-static void attend(const float* query, const Keys& at, int64_t row, int64_t head, int64_t index, int64_t head_dim,
+// Positions that a query looks at, in their order: those of the row up to a number, or those of a path.
+struct Visible {
+    int64_t n;
+    const int32_t* slots;  // [n], or null: 0, 1, 2 ...
+    int64_t operator[](int64_t i) const { return slots ? slots[i] : i; }
+};
+
+// scores: room for all visible positions, rounded up to 16.
+static void attend(const float* query, const Keys& at, const Visible& seen, int64_t row, int64_t head, int64_t head_dim,
                    float scale, float* scores, float* out) {
-    int64_t visible = at.extent;
-    if (at.lengths) visible = std::min(visible, at.lengths[row] + (at.ahead ? at.ahead : index + 1));
+    const int64_t visible = seen.n;
     const float* keys = at.keys + row * at.row_stride + head * at.head_stride;
     const float* values = at.values + row * at.row_stride + head * at.head_stride;
     const float* mask = at.mask ? at.mask + row * at.extent : nullptr;
@@ -47,7 +61,7 @@ static void attend(const float* query, const Keys& at, int64_t row, int64_t head
     for (int64_t j = 0; j < visible; j += kLanes) {
         const int64_t left = visible - j;  // behind them the last key stands in, and does not count
         const float* at_key[kLanes];
-        for (int64_t k = 0; k < kLanes; ++k) at_key[k] = keys + (j + std::min(k, left - 1)) * at.stride;
+        for (int64_t k = 0; k < kLanes; ++k) at_key[k] = keys + seen[j + std::min(k, left - 1)] * at.stride;
         Vec s = products(query, at_key, head_dim) * scale;
         if (mask) {
             float hidden[kLanes] = {};
@@ -70,17 +84,17 @@ static void attend(const float* query, const Keys& at, int64_t row, int64_t head
     for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes) {
         Vec acc[4] = {};
         for (int64_t j = 0; j < visible; ++j)
-            for (int i = 0; i < 4; ++i) acc[i] += scores[j] * load(values + j * at.stride + d + i * kLanes);
+            for (int i = 0; i < 4; ++i) acc[i] += scores[j] * load(values + seen[j] * at.stride + d + i * kLanes);
         for (int i = 0; i < 4; ++i) store(out + d + i * kLanes, acc[i] * share);
     }
     for (; d + kLanes <= head_dim; d += kLanes) {
         Vec acc = {};
-        for (int64_t j = 0; j < visible; ++j) acc += scores[j] * load(values + j * at.stride + d);
+        for (int64_t j = 0; j < visible; ++j) acc += scores[j] * load(values + seen[j] * at.stride + d);
         store(out + d, acc * share);
     }
     for (; d < head_dim; ++d) {
         float acc = 0.0f;
-        for (int64_t j = 0; j < visible; ++j) acc += scores[j] * values[j * at.stride + d];
+        for (int64_t j = 0; j < visible; ++j) acc += scores[j] * values[seen[j] * at.stride + d];
         out[d] = acc * share;
     }
 }

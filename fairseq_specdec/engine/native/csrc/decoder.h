@@ -20,9 +20,9 @@ struct Decoder {
     Linear output;
 };
 
-// tokens of row r stand at positions lengths[r] and on.
+// tokens of row r stand at positions lengths[r] and on, or at the ends of their paths.
 static void embed(const Decoder& w, const int64_t* tokens, int64_t rows, int64_t width, const int64_t* lengths,
-                  float* x, const Worker& worker) {
+                  const Paths* paths, float* x, const Worker& worker) {
     const Embedding& e = w.embedding;
     const int64_t C = w.channels, n = rows * width;
     for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p) {
@@ -30,7 +30,8 @@ static void embed(const Decoder& w, const int64_t* tokens, int64_t rows, int64_t
         float* to = x + p * C;
         for (int64_t c = 0; c < C; ++c) to[c] = from[c] * scale;
         if (e.positions) {
-            const int64_t index = std::min(e.first + lengths[p / width] + p % width, e.n_positions - 1);
+            const int64_t place = paths ? paths->depths[p] : lengths[p / width] + p % width;
+            const int64_t index = std::min(e.first + place, e.n_positions - 1);
             for (int64_t c = 0; c < C; ++c) to[c] += e.positions[index * C + c];
         }
         if (e.norm.weight) norm(e.norm, to, to, C);

@@ -1,4 +1,5 @@
 // What the library exports; included once by each instruction set's source.
+#include "beam.h"
 #include "decoder.h"
 #include "guide.h"
 #include "round.h"
@@ -6,7 +7,7 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 6; }
+int64_t specdec_interface() { return 7; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* w, int64_t positions) {
@@ -23,22 +24,23 @@ void specdec_layers(const Layer* const* layers, int64_t n_layers, float* x, int6
 }
 
 // tokens [rows, width] -> log-probabilities out [rows, width, outputs], in the order of the positions. self, cache and
-// source: one for each layer; extent: positions of the cache that there are. x: [rows, width, C], scratch: as above.
+// source: one for each layer; extent: positions of the cache that there are; paths: see there, or null where positions
+// follow one another. x: [rows, width, C], scratch: as above.
 // Returns how many positions have scores that are no numbers.
 int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, int64_t width, const int64_t* lengths,
-                       const Cache* cache, const Keys* self, const Keys* source, int64_t extent, float* x,
-                       float* scratch, float* out, double temperature, int64_t threads) {
+                       const Cache* cache, const Keys* self, const Keys* source, int64_t extent,
+                       const Paths* paths, float* x, float* scratch, float* out, double temperature, int64_t threads) {
     const int64_t n = rows * width, symbols = w->output.outputs;
     int64_t bad = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : bad)
     {
         const Worker worker{omp_get_thread_num(), omp_get_num_threads()};
-        embed(*w, tokens, rows, width, lengths, x, worker);
+        embed(*w, tokens, rows, width, lengths, paths, x, worker);
 #pragma omp barrier
         for (int64_t i = 0; i < w->n_layers; ++i) {
             Keys own = self[i];
             own.extent = extent;
-            Pass(*w->layers[i], x, rows, width, scratch).run(cache[i], own, source + i);
+            Pass(*w->layers[i], x, rows, width, scratch, paths).run(cache[i], own, source + i);
         }
         if (w->final_norm.weight) {
             for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
@@ -51,6 +53,35 @@ int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, in
             bad += !log_softmax(out + p * symbols, symbols, temperature);
     }
     return bad;
+}
+
+// Edits scores [sentences, width, symbols] by the rules and finds the best candidates of each sentence.
+// Returns how many sentences have equal scores among them.
+int64_t specdec_rank(const Rules* rules, const Beams* beams, float* scores, int64_t symbols, const Candidates* out,
+                     int64_t threads) {
+    std::vector<Best> best(beams->sentences * beams->width, Best(out->n + 1));
+    int64_t n_tied = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : n_tied)
+    {
+        const Worker worker{omp_get_thread_num(), omp_get_num_threads()};
+        rank(*rules, *beams, scores, symbols, best, worker);
+#pragma omp barrier
+        for (int64_t i = worker.begin(beams->sentences), end = worker.end(beams->sentences); i < end; ++i) {
+            merge(*rules, *beams, best, *out, i);
+            n_tied += out->tied[i];
+        }
+    }
+    return n_tied;
+}
+
+// Ends hypotheses and goes on with the best others. Returns how many sentences are finished.
+int64_t specdec_advance(const Rules* rules, const Beams* beams, const Candidates* from, const Following* to) {
+    int64_t n_finished = 0;
+    for (int64_t i = 0; i < beams->sentences; ++i) {
+        if (!to->finished[i]) advance(*rules, *beams, *from, *to, i);
+        n_finished += to->finished[i];
+    }
+    return n_finished;
 }
 
 void specdec_accept_exact(const Round* round) { accept_exact(*round); }

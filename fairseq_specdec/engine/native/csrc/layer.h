@@ -47,8 +47,8 @@ static void norm(const Norm& w, const float* x, float* y, int64_t channels) {
 // Work of one pass through a layer, shared by a team: every thread calls the same methods in the same order.
 class Pass {
   public:
-    Pass(const Layer& layer, float* x, int64_t rows, int64_t width, float* scratch)
-        : w(layer), x(x), rows(rows), width(width), positions(rows * width), normed(scratch),
+    Pass(const Layer& layer, float* x, int64_t rows, int64_t width, float* scratch, const Paths* paths = nullptr)
+        : w(layer), x(x), rows(rows), width(width), paths(paths), positions(rows * width), normed(scratch),
           heads_out(normed + positions * w.channels), wide(heads_out + positions * w.channels) {}
 
     // Every thread of the current team calls it once.
@@ -66,13 +66,13 @@ class Pass {
             self.head_stride = C / w.heads;
             self.stride = 3 * C;
         }
-        attention(wide, 3 * C, self, worker);
+        attention(wide, 3 * C, self, paths, worker);
         apply(w.self_out, heads_out, x, C, kAdd, worker);
         after(w.self_norm, worker);
         if (source) {
             in = before(w.cross_norm, worker);
             apply(w.cross_q, in, wide, C, kStore, worker);
-            attention(wide, C, *source, worker);
+            attention(wide, C, *source, nullptr, worker);
             apply(w.cross_out, heads_out, x, C, kAdd, worker);
             after(w.cross_norm, worker);
         }
@@ -85,7 +85,9 @@ class Pass {
   private:
     const Layer& w;
     float* x;  // [rows, width, C]
-    const int64_t rows, width, positions;
+    const int64_t rows, width;
+    const Paths* paths;  // of self-attention, or null
+    const int64_t positions;
     float *normed, *heads_out, *wide;  // [positions, C], the same, [positions, max(3C, F)]
 
     static void wait() {
@@ -124,16 +126,25 @@ class Pass {
         wait();
     }
 
-    void attention(const float* queries, int64_t stride, const Keys& keys, const Worker& worker) {
+    Visible visible(const Keys& keys, const Paths* along, int64_t row, int64_t index) const {
+        if (along) {
+            const int64_t p = row * width + index;
+            return {along->depths[p] + 1, along->slots + p * along->stride};
+        }
+        if (!keys.lengths) return {keys.extent, nullptr};
+        return {std::min(keys.extent, keys.lengths[row] + (keys.ahead ? keys.ahead : index + 1)), nullptr};
+    }
+
+    void attention(const float* queries, int64_t stride, const Keys& keys, const Paths* along, const Worker& worker) {
         const int64_t C = w.channels, D = C / w.heads, n = positions * w.heads;
         const float scale = 1.0 / std::sqrt(static_cast<double>(D));
         thread_local std::vector<float> scores;
-        scores.resize(keys.extent + kLanes);
+        scores.resize((along ? along->stride : keys.extent) + kLanes);
         for (int64_t i = worker.begin(n), end = worker.end(n); i < end; ++i) {
             const int64_t row = i / (w.heads * width), head = i / width % w.heads, index = i % width;
             const int64_t p = row * width + index;
-            attend(queries + p * stride + head * D, keys, row, head, index, D, scale, scores.data(),
-                   heads_out + p * C + head * D);
+            attend(queries + p * stride + head * D, keys, visible(keys, along, row, index), row, head, D, scale,
+                   scores.data(), heads_out + p * C + head * D);
         }
         wait();
     }
