@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils, registry, utils
-from fairseq.dataclass.configs import GenerationConfig
-from omegaconf import MISSING
+from fairseq import checkpoint_utils, utils
 from torch import Tensor
 
 from fairseq_specdec import clock
+from fairseq_specdec.arguments import DTYPES, check_ids, check_languages, check_place, sort_options
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.options import StockNeeded
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
+from fairseq_specdec.wording import for_python, worded
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 TextStep = Callable[[str], str]
 
 
@@ -85,16 +84,21 @@ class SpecModel:
         outputs = self.generate_tokens(sentences, batch_size).tokens
         return [_apply(self._decode, self.task.target_dictionary.string(tokens)) for tokens in outputs]
 
+    @worded(for_python)
     def generate_tokens(self, sources: Sequence[str | Tensor], batch_size: int = 32) -> Generated:
         """Decode sentences, given as text or as ids [n] int64 that end in eos; otherwise like `generate`.
 
         Returns:
             ids, scores and the statistics of this call.
+
+        Raises:
+            OptionError: as `generate`, or ids that are not one row of the source dictionary's integers.
         """
         if isinstance(sources, str):
             raise TypeError("generate needs a list of sentences, got one string: pass [sentence].")
         if batch_size < 1:
             raise OptionError([f"batch_size must be at least 1, got {batch_size}: leave it out for 32."])
+        check_ids(sources, self.task.source_dictionary)
         tokens = [source.cpu().long() if isinstance(source, Tensor) else self.encode(source) for source in sources]
         self._check_lengths(tokens)
         started, old = clock.now(), self.generator.stats
@@ -143,6 +147,7 @@ class SpecModel:
                 yield place, {name: value.cpu() for name, value in hypothesis.items()}
 
 
+@worded(for_python)
 def load(
     verifier: str | Path | Sequence[str | Path],
     data: str | Path,
@@ -196,8 +201,9 @@ def load(
     """
     text = Namespace(bpe=bpe, tokenizer=tokenizer)
     generation = Namespace(beam=1)
-    _sort_options(options, generation, text)
-    _check_place(data, device, dtype)
+    sort_options(options, generation, text)
+    check_place(data, device, dtype)
+    check_languages(data, source_lang, target_lang)
     cfg = TranslationSpecDecConfig(
         data=str(data),
         source_lang=source_lang,
@@ -219,62 +225,13 @@ def load(
     models = [model.to(device=device, dtype=DTYPES[dtype]) for model in models]
     text.source_lang, text.target_lang = task.cfg.source_lang, task.cfg.target_lang  # a tokenizer may go by them
     steps = [step for step in (task.build_tokenizer(text), task.build_bpe(text)) if step is not None]
-    generator = task.build_spec_generator(models, generation)
+    try:
+        generator = task.build_spec_generator(models, generation)
+    except StockNeeded as error:
+        raise OptionError(
+            [f"{reason}: that is done by fairseq's own generator alone, leave it out." for reason in error.reasons]
+        ) from error
     return SpecModel(task, generator, [step.encode for step in steps], [step.decode for step in reversed(steps)])
-
-
-def _sort_options(options: dict[str, Any], generation: Namespace, text: Namespace) -> None:
-    """Put each option where it belongs.
-
-    Raises:
-        OptionError: lists options that are unknown, have no meaning here, or are missing.
-    """
-    names = {option.name for option in fields(GenerationConfig)} - {"_name", "prefix_size", "score_reference"}
-    text_options = _text_options("bpe", text.bpe) | _text_options("tokenizer", text.tokenizer)
-    reasons = []
-    for name, value in options.items():
-        if name in names:
-            setattr(generation, name, value)
-        elif name in text_options:
-            setattr(text, name, value)
-        else:
-            near = difflib.get_close_matches(name, [*names, *text_options], n=1)
-            hint = f"did you mean {near[0]}?" if near else "leave it out."
-            reasons.append(f"{name} must be an option of generation, bpe or tokenizer, got {name}={value!r}: {hint}")
-    reasons += [
-        f"{name} is required by the bpe or tokenizer, got nothing: pass {name}=..."
-        for name, is_required in text_options.items()
-        if is_required and not hasattr(text, name)
-    ]
-    if reasons:
-        raise OptionError(reasons)
-
-
-def _text_options(kind: str, choice: str | None) -> dict[str, bool]:
-    """Return the options of a bpe or tokenizer of fairseq, and whether each is required.
-
-    Raises:
-        OptionError: fairseq knows no such bpe or tokenizer.
-    """
-    if choice is None:
-        return {}
-    known = registry.REGISTRIES[kind]
-    if choice not in known["registry"]:
-        raise OptionError([f"{kind} must be one of {', '.join(sorted(known['registry']))}, got {choice}: choose one."])
-    config = known["dataclass_registry"].get(choice)
-    return {} if config is None else {option.name: option.default == MISSING for option in fields(config)}
-
-
-def _check_place(data: str | Path, device: str, dtype: str) -> None:
-    reasons = []
-    if not Path(data).is_dir():
-        reasons.append(f"data must be the folder that fairseq-preprocess wrote, got {data}: check the path.")
-    if dtype not in DTYPES:
-        reasons.append(f"dtype must be one of {', '.join(DTYPES)}, got {dtype}: choose one.")
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        reasons.append(f"device must exist, got {device} where torch finds no CUDA device: pass device='cpu'.")
-    if reasons:
-        raise OptionError(reasons)
 
 
 def _apply(steps: Sequence[TextStep], text: str) -> str:

@@ -87,7 +87,7 @@ def certify(
     tokens = tokens[:, :longest].masked_fill(columns >= lengths[:, None], limits.pad)
     total = Certificate()
     for rows in _chunks(tokens, models[0]):
-        score = _rescore(models, encoded, tokens, rows, limits, temperature)  # [B', n, V]
+        score = rescore(models, encoded, tokens, rows, limits, temperature)  # [B', n, V]
         target = tokens[rows, 1:]  # [B', n]
         gap = score.amax(-1) - score.gather(-1, target[..., None]).squeeze(-1)
         real = columns[1:] < lengths[rows, None]
@@ -100,10 +100,13 @@ def certify(
     return total
 
 
-def _rescore(
+def rescore(
     models: list[nn.Module], encoded: list[Any], tokens: Tensor, rows: Tensor, limits: Limits, temperature: float
 ) -> Tensor:
-    """Return the constrained log-probabilities [B', n, V] float32 of the chosen rows, by the stock decoders."""
+    """Return the constrained log-probabilities [B', n, V] float32 of the chosen rows [B'], by the stock decoders.
+
+    Arguments as of `certify`; limits are those of all B rows, n is T - 1.
+    """
     previous = tokens[rows, :-1]
     each = []
     for model, out in zip(models, encoded, strict=True):

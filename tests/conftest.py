@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ def one_thread() -> None:
     """Tiny matrices are slower on several threads, here and in processes that tests start."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def messages_pass() -> None:
+    """Log as under fairseq's commands, whose import of fairseq lets all messages through."""
+    logging.getLogger().setLevel(logging.INFO)
 
 
 @pytest.fixture(params=["native", "torch"])

@@ -1,3 +1,4 @@
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -203,22 +204,66 @@ def test_one_string_is_refused(model):
     [
         ({"max_len": 3}, "max_len must be an option .* did you mean max_len_"),
         ({"prefix_size": 3}, "prefix_size must be an option"),
-        ({"beam": 5, "drafter": "ngram"}, "--beam must be 1"),
-        ({"drafter": "nat"}, "--drafter-path is required"),
-        ({"drafter": "file"}, "--draft-file is required by --drafter file"),
-        ({"drafter": "input"}, "--drafter input needs symbols that are in both dictionaries"),
-        ({"drafter": "input", "ngram_corpus": "text"}, "--ngram-corpus is refused by --drafter input"),
-        ({"drafter": "ngram", "draft_rule": "published"}, "--draft-rule is refused by --drafter ngram"),
+        ({"beam": 5, "drafter": "ngram"}, "beam must be 1 with drafter ngram, got 5"),
+        (
+            {"sampling": True},
+            "sampling .draws tokens at random., got True: that is done by fairseq's own",
+        ),
+        ({"drafter": "nat"}, "drafter_path is required by drafter nat"),
+        ({"drafter": "file"}, "draft_file is required by drafter file"),
+        ({"drafter": "input"}, "drafter input needs symbols that are in both dictionaries"),
+        ({"drafter": "input", "ngram_corpus": "text"}, "ngram_corpus is refused by drafter input"),
+        ({"drafter": "ngram", "draft_rule": "published"}, "draft_rule is refused by drafter ngram"),
         ({"drafter": "ngrm"}, "Unknown drafter 'ngrm'"),
-        ({"tau": 1.0}, "--tau must be 0 with --beta 1"),
+        ({"tau": 1.0}, "tau must be 0 with beta 1 .exact., got 1.0: pass beta=3 or leave tau out"),
         ({"dtype": "int8"}, "dtype must be one of float32"),
         ({"bpe": "pieces"}, "bpe must be one of .*sentencepiece"),
+        ({"source_lang": "xx"}, "source_lang must be one of de, en .the dictionaries in .*, got xx: choose one"),
+        ({"target_lang": "xx"}, "target_lang must be one of de, en .the dictionaries in .*, got xx: choose one"),
         ({"data": Path("no-such-folder")}, "data must be the folder .* got no-such-folder"),
     ],
 )
 def test_bad_options_are_refused(verifier, data_bin, options, message):
     with pytest.raises(ValueError, match=message):
         fairseq_specdec.load(**{"verifier": verifier, "data": data_bin, **options})
+
+
+def test_languages_that_the_data_does_not_tell_are_asked_for(verifier, data_bin, tmp_path):
+    for lang in (tiny.SOURCE, tiny.TARGET):
+        shutil.copy(data_bin / f"dict.{lang}.txt", tmp_path)
+    with pytest.raises(OptionError, match="source_lang and target_lang must be given .* pass two of de, en"):
+        fairseq_specdec.load(verifier, tmp_path)
+    assert fairseq_specdec.load(verifier, tmp_path, source_lang="de", target_lang="en").generate(["s1"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (torch.tensor([1, 1, 1]), "sentence 2 must hold at least one token (eos) that is no padding, got 3 ids"),
+        (
+            torch.tensor([], dtype=torch.int64),
+            "sentence 2 must hold at least one token (eos) that is no padding, got 0",
+        ),
+        (torch.tensor([[5, 2]]), "sentence 2 must be one row of ids [n], got a tensor of shape [1, 2]"),
+        (torch.tensor(5), "sentence 2 must be one row of ids [n], got a tensor of shape []"),
+        (torch.tensor([5.5, 2.0]), "sentence 2 must hold integers, got torch.float32"),
+        (torch.tensor([True, False]), "sentence 2 must hold integers, got torch.bool"),
+        (torch.tensor([5, 99, 2]), "sentence 2 must hold ids of the source dictionary, 0 to 31, got 2 to 99"),
+        (torch.tensor([-1, 2]), "sentence 2 must hold ids of the source dictionary, 0 to 31, got -1 to 2"),
+    ],
+)
+def test_tensors_that_are_no_ids_are_refused_by_their_number(model, ids, message):
+    with pytest.raises(OptionError) as error:
+        model.generate_tokens(["s1", ids])
+    (reason,) = error.value.reasons
+    assert reason.startswith(message)
+    assert reason.endswith(": pass what .encode(sentence) gives.")
+
+
+def test_messages_while_decoding_name_arguments_too(verifier, data_bin):
+    model = fairseq_specdec.load(verifier, data_bin, min_len=9, max_len_b=3)
+    with pytest.raises(OptionError, match=r"^min_len must not exceed .* raise max_len_a, max_len_b\.$"):
+        model.generate(["s1"])
 
 
 def test_missing_checkpoint_is_named(data_bin):

@@ -21,6 +21,8 @@ ALLOWED = {
     "config": {"files"},
     "registry": set(),
     "device": set(),
+    "wording": {"config"},
+    "arguments": {"config"},
     "compat": set(),
     "blocks": set(),
     "rules": {"device", "blocks"},
@@ -38,8 +40,8 @@ ALLOWED = {
     "training": BASE | DECODING | {"compat", "models.checkpoint"},
     "models": BASE | {"compat", "engine", "drafters", "training"},
     "criterions": {"config", "training"},
-    "tasks": BASE | DECODING | {"compat", "models", "training"},
-    "api": BASE | DECODING | {"compat", "models", "tasks"},
+    "tasks": BASE | DECODING | {"wording", "compat", "models", "training"},
+    "api": BASE | DECODING | {"arguments", "wording", "compat", "models", "tasks"},
     "bench": BASE | DECODING | {"compat", "models", "tasks", "evaluation"},
     "cli": BASE | DECODING | {"prerequisites", "compat", "models", "tasks", "evaluation", "api", "bench"},
     "__init__": {"prerequisites", "compat", "api", "tasks", "models", "criterions"},
@@ -59,8 +61,8 @@ MAY_IMPORT_FAIRSEQ = {
     "cli",
     "training.init",
 }
-MAY_IMPORT_FAIRSEQ |= {"bench.ctranslate2", "bench.data", "bench.load", "bench.systems"}
-ONLY_STANDARD_LIBRARY = {"prerequisites", "clock", "files", "config", "registry"}
+MAY_IMPORT_FAIRSEQ |= {"arguments", "bench.ctranslate2", "bench.data", "bench.load", "bench.systems"}
+ONLY_STANDARD_LIBRARY = {"prerequisites", "clock", "files", "config", "registry", "wording"}
 
 
 def listed(module: str, table: set[str]) -> bool:

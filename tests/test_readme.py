@@ -96,7 +96,8 @@ def test_the_input_is_the_draft_by_the_commands_of_the_readme(place):
 def test_scores_are_printed_by_the_commands_of_the_readme(place):
     (place / "HYP").write_text("a b c d e\n")
     (place / "REF").write_text("a b c d e\n")
-    text, log = commands("Score")
+    text, log, interval = commands("Score")
     assert "100.0" in run(text, place)
+    assert "rouge1 100.00 [100.00, 100.00]" in run(interval, place)
     run("fairseq-generate DATA_BIN --user-dir fairseq_specdec --path VERIFIER.pt --remove-bpe > gen.log", place)
     assert '"bleu"' in run(log, place)

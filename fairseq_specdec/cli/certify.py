@@ -2,13 +2,14 @@
 
 Each output is scored again by the stock modules, by teacher forcing. Give the options that shaped the run, batching
 included: the maximum length depends on the padded width of a batch. The log may come from any decoder, but it must be
-greedy (--beam 1) and hold the dictionary's symbols (no --post-process or --remove-bpe). Exit status 1: a token is
-wrong.
+greedy (--beam 1) and hold the dictionary's symbols (no --post-process or --remove-bpe). Sentences that it lacks are
+named and left out. Exit status 1: a token is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import sys
@@ -18,17 +19,18 @@ from typing import Any
 
 import torch
 from fairseq import checkpoint_utils, utils
-from fairseq.data import Dictionary, data_utils
+from fairseq.data import data_utils
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from fairseq_specdec.blocks import Source
-from fairseq_specdec.certificate import Certificate, certify
+from fairseq_specdec.certificate import Certificate, certify, rescore
+from fairseq_specdec.cli.certify_log import Twins, check_data, read_outputs, read_twins, settle_twins
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.engine.support import why_unsupported
-from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
+from fairseq_specdec.evaluation.generate_log import describe_missing, read_generate_log
 from fairseq_specdec.generator import limits_of, source_lengths
 from fairseq_specdec.options import GenerationOptions
 
@@ -38,7 +40,7 @@ DEFAULT_MAX_TOKENS = 12000  # fairseq-generate's, when neither --batch-size nor 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``specdec certify``; those of fairseq-generate have its names and defaults."""
     add = parser.add_argument
-    add("data", metavar="DATA_BIN", help="folder of the binarised data")
+    add("data", metavar="DATA_BIN[:...]", help="folder of the binarised data, or several as in the run")
     add("--path", metavar="V.pt[:V2.pt]", required=True, help="checkpoint of the verifier; several make an ensemble")
     add("--gen", metavar="LOG", nargs="+", required=True, help="log of fairseq-generate, or the logs of all shards")
     add("--spec-stats", metavar="FILE", help="write the certificate into this JSON file, the run's statistics or new")
@@ -49,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--cpu", action="store_true", help="stay on the CPU where there is a GPU")
     add("--fp16", action="store_true", help="score in half precision, as the run did")
     run = parser.add_argument_group("as in the run", "the options that the run was given")
+    run.add_argument("--model-overrides", default="{}", metavar="DICT", help="options of the checkpoint to change")
     run.add_argument("--max-tokens", type=int, metavar="N", help="default: 12000, unless --batch-size is given")
     run.add_argument("--batch-size", "--max-sentences", type=int, metavar="N")
     run.add_argument("--required-batch-size-multiple", type=int, default=8, metavar="N")
@@ -75,70 +78,25 @@ def run(args: argparse.Namespace) -> int:
         OptionError: the log does not suit the data, or cannot be turned into tokens; a file cannot be read or written.
     """
     stats = _read_stats(args.spec_stats)
-    log = read_generate_log(args.gen)
+    log = read_generate_log(args.gen, gaps=True)
     task = _load_task(args)
     outputs = read_outputs(log.sentences, task.target_dictionary)
-    _check_data(log.sentences, task, args.gen_subset)
+    dataset = task.dataset(args.gen_subset)
+    check_data(log, dataset, task.source_dictionary, args.gen_subset)
     models = _load_models(args, task)
     _check_lengths(outputs, models)
-    total, options = Certificate(), GenerationOptions.from_args(args)
-    for sample, tokens, lengths in _batches(args, task, models, outputs):
-        prefix = sample["target"][:, : args.prefix_size] if args.prefix_size > 0 else None
-        limits = limits_of(options, task.target_dictionary, models, _source(sample, task), prefix)
-        with torch.no_grad():
-            encoded = [model.encoder.forward_torchscript(sample["net_input"]) for model in models]
-        total.add(certify(models, encoded, tokens, lengths, limits, args.temperature))
-    _report(args, stats, total, models[0].decoder.embed_tokens.weight, len(outputs))
+    total, twins = Certificate(), read_twins(task.target_dictionary)
+    for sample, rows, tokens, lengths in _batches(args, task, models, outputs):
+        total.add(_certify_batch(args, task, models, twins, sample, rows, tokens, lengths))
+    _report(
+        args,
+        stats,
+        total,
+        models[0].decoder.embed_tokens.weight,
+        len(outputs),
+        log.missing(len(dataset)),
+    )
     return 1 if total.wrong else 0
-
-
-def read_outputs(sentences: list[GeneratedSentence], dictionary: Dictionary) -> list[Tensor]:
-    """Turn the H lines into ids.
-
-    Args:
-        sentences: of the log.
-        dictionary: the target dictionary.
-
-    Returns:
-        for each sentence [n] int64, eos at the end.
-
-    Raises:
-        OptionError: there are no H or P lines, or they do not hold the dictionary's symbols.
-    """
-    if sentences[0].hypothesis is None or sentences[0].positional_scores is None:
-        raise OptionError(["--gen must hold H and P lines, got a log without: give the whole log."])
-    outputs, unknown, uneven = [], [], []
-    for sentence in sentences:
-        symbols = [symbol for symbol in sentence.hypothesis.split(" ") if symbol]
-        ids = [dictionary.index(symbol) for symbol in symbols]
-        odd = [s for s, i in zip(symbols, ids, strict=True) if i == dictionary.unk() and s != dictionary.unk_word]
-        unknown += [(sentence.id, symbol) for symbol in odd]
-        if len(sentence.positional_scores) != len(ids) + 1:
-            uneven.append(sentence)
-        outputs.append(torch.tensor([*ids, dictionary.eos()]))
-    _refuse_changed_text(unknown, uneven)
-    return outputs
-
-
-def _refuse_changed_text(unknown: list[tuple[int, str]], uneven: list[GeneratedSentence]) -> None:
-    """Refuse H lines that are not the tokens that were decoded."""
-    reasons = []
-    if unknown:
-        index, symbol = unknown[0]
-        reasons.append(
-            f"--gen must hold symbols of the target dictionary in its H lines, got {len(unknown)} others (the first is "
-            f"{symbol!r} in H-{index}): run fairseq-generate without --post-process (--remove-bpe), on this DATA_BIN."
-        )
-    if uneven:
-        first = uneven[0]
-        reasons.append(
-            f"--gen must hold a score in P for each token of H and for eos, but {len(uneven)} sentences have another "
-            f"number (H-{first.id} has {len(first.hypothesis.split())} tokens, P-{first.id} "
-            f"{len(first.positional_scores)} scores): run fairseq-generate without --post-process (--remove-bpe). "
-            "A log leaves out <s>: a model that emits it can be certified only while decoding (--certify)."
-        )
-    if reasons:
-        raise OptionError(reasons)
 
 
 def _load_task(args: argparse.Namespace) -> TranslationTask:
@@ -152,11 +110,12 @@ def _load_task(args: argparse.Namespace) -> TranslationTask:
         required_seq_len_multiple=args.required_seq_len_multiple,
         dataset_impl=None,
     )
-    if not Path(args.data).is_dir():
+    first, *others = utils.split_paths(args.data)  # dictionaries and all splits but train are read from the first
+    if absent := [folder for folder in (first, *others) if not Path(folder).is_dir()]:
         raise OptionError(
-            [f"DATA_BIN must be the folder that fairseq-preprocess wrote, got {args.data}: check the path."]
+            [f"DATA_BIN must be the folder that fairseq-preprocess wrote, got {absent[0]}: check the path."]
         )
-    if None in (args.source_lang, args.target_lang) and None in data_utils.infer_language_pair(args.data):
+    if None in (args.source_lang, args.target_lang) and None in data_utils.infer_language_pair(first):
         raise OptionError([f"--source-lang and --target-lang must be given, {args.data} does not tell: pass both."])
     task = TranslationTask.setup_task(cfg)
     try:
@@ -170,7 +129,16 @@ def _load_task(args: argparse.Namespace) -> TranslationTask:
 def _load_models(args: argparse.Namespace, task: TranslationTask) -> list[nn.Module]:
     """Load the verifier to where it is to run."""
     try:
-        models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(args.path), task=task)
+        overrides = ast.literal_eval(args.model_overrides)
+    except (ValueError, SyntaxError):
+        overrides = None
+    if not isinstance(overrides, dict):
+        raise OptionError([
+            f"--model-overrides must be a dictionary of Python, got {args.model_overrides}: pass the run's, such as "
+            "\"{'max_source_positions': 2048}\"."
+        ])  # fmt: skip
+    try:
+        models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(args.path), overrides, task=task)
     except CheckpointError as error:
         raise OptionError([str(error)]) from error
     reasons = [reason for model in models for reason in why_unsupported(model.decoder)]
@@ -180,29 +148,10 @@ def _load_models(args: argparse.Namespace, task: TranslationTask) -> list[nn.Mod
     return [model.to(device=device, dtype=torch.float16 if args.fp16 else None).eval() for model in models]
 
 
-def _check_data(sentences: list[GeneratedSentence], task: TranslationTask, subset: str) -> None:
-    """Refuse a log of other data."""
-    dataset = task.dataset(subset)
-    if len(dataset) != len(sentences):
-        raise OptionError([
-            f"--gen must be the log of split {subset} with its {len(dataset)} sentences, got {len(sentences)}: pass "
-            "the run's --gen-subset."
-        ])  # fmt: skip
-    for sentence in sentences:
-        if sentence.source is None or sentence.detokenized != sentence.hypothesis:
-            continue  # S is not there, or was decoded to plain text (--bpe, --tokenizer)
-        expected = task.source_dictionary.string(dataset[sentence.id]["source"])
-        if sentence.source != expected:
-            raise OptionError([
-                f"--gen must be the log of split {subset}, but S-{sentence.id} is {sentence.source!r} where the data "
-                f"has {expected!r}: pass the DATA_BIN and the --gen-subset of the run."
-            ])  # fmt: skip
-
-
-def _check_lengths(outputs: list[Tensor], models: list[nn.Module]) -> None:
+def _check_lengths(outputs: dict[int, Tensor], models: list[nn.Module]) -> None:
     """Refuse outputs for which a model has no positions."""
     limit = min(model.max_decoder_positions() for model in models)
-    longest = max(range(len(outputs)), key=lambda i: len(outputs[i]))
+    longest = max(outputs, key=lambda i: len(outputs[i]))
     if len(outputs[longest]) > limit:
         raise OptionError([
             f"--gen must hold outputs of at most {limit} tokens, eos counted (the positions of --path), got "
@@ -211,9 +160,17 @@ def _check_lengths(outputs: list[Tensor], models: list[nn.Module]) -> None:
 
 
 def _batches(
-    args: argparse.Namespace, task: TranslationTask, models: list[nn.Module], outputs: list[Tensor]
-) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
-    """Yield the batches of the run: sample, tokens [B, T] int64 with the initial eos, lengths [B] int64."""
+    args: argparse.Namespace, task: TranslationTask, models: list[nn.Module], outputs: dict[int, Tensor]
+) -> Iterator[tuple[dict[str, Any], Tensor, Tensor, Tensor]]:
+    """Yield the batches of the run, but for those of which the log has nothing.
+
+    Yields:
+        sample; rows [B'] int64, those of it that the log has, and of these tokens [B', T] int64 with the initial eos
+        and lengths [B'] int64.
+
+    Raises:
+        OptionError: sentences of the log were too long to be in a batch.
+    """
     dictionary, device = task.target_dictionary, next(models[0].parameters()).device
     limits = [model.max_positions() for model in models]
     no_size = args.max_tokens is None and args.batch_size is None
@@ -222,16 +179,58 @@ def _batches(
         max_tokens=DEFAULT_MAX_TOKENS if no_size else args.max_tokens,
         max_sentences=args.batch_size,
         max_positions=utils.resolve_max_positions(task.max_positions(), *limits),
+        ignore_invalid_inputs=True,  # a run that did not skip them has none
         required_batch_size_multiple=args.required_batch_size_multiple,
         seed=args.seed,
     ).next_epoch_itr(shuffle=False)
+    left = set(outputs)
     for batch in tqdm(batches, desc="certify", unit="batch", disable=None, leave=False):
-        rows = [outputs[i] for i in batch["id"].tolist()]
-        tokens = data_utils.collate_tokens(rows, dictionary.pad())  # [B, T - 1]
+        kept = [(row, i) for row, i in enumerate(batch["id"].tolist()) if i in left]
+        if not kept:
+            continue
+        left -= {i for _, i in kept}
+        tokens = data_utils.collate_tokens([outputs[i] for _, i in kept], dictionary.pad())  # [B', T - 1]
         tokens = torch.nn.functional.pad(tokens, (1, 0), value=dictionary.eos())
-        lengths = torch.tensor([len(row) + 1 for row in rows])
+        lengths = torch.tensor([len(outputs[i]) + 1 for _, i in kept])
+        rows = torch.tensor([row for row, _ in kept])
         sample = utils.apply_to_sample(lambda tensor: tensor.to(device), batch)
-        yield sample, tokens.to(device), lengths.to(device)
+        yield sample, rows.to(device), tokens.to(device), lengths.to(device)
+    if left:
+        raise OptionError([
+            f"--gen must hold sentences that fit the positions of the model and the task, got {len(left)} that do not "
+            f"(the first is S-{min(left)}): pass the run's --max-source-positions and --max-target-positions."
+        ])  # fmt: skip
+
+
+@torch.no_grad()
+def _certify_batch(
+    args: argparse.Namespace,
+    task: TranslationTask,
+    models: list[nn.Module],
+    twins: Twins,
+    sample: dict[str, Any],
+    rows: Tensor,
+    tokens: Tensor,
+    lengths: Tensor,
+) -> Certificate:
+    """Certify what the log has of a batch; arguments as of `_batches`. Padding and limits are the whole batch's."""
+    prefix = sample["target"][:, : args.prefix_size] if args.prefix_size > 0 else None
+    options = GenerationOptions.from_args(args)
+    limits = limits_of(options, task.target_dictionary, models, _source(sample, task), prefix).select_rows(rows)
+    encoded = [
+        model.encoder.reorder_encoder_out(model.encoder.forward_torchscript(sample["net_input"]), rows)
+        for model in models
+    ]
+    for row in range(len(rows)) if twins else ():
+        own = torch.tensor([row], device=rows.device)
+
+        def score(ids: Tensor, own: Tensor = own) -> Tensor:
+            whole = tokens[:, : len(ids)].index_copy(0, own, ids[None])
+            return rescore(models, encoded, whole, own, limits, args.temperature)[0]
+
+        length = int(lengths[row])
+        tokens[row, :length] = settle_twins(tokens[row, :length], twins, score)
+    return certify(models, encoded, tokens, lengths, limits, args.temperature)
 
 
 def _source(sample: dict[str, Any], task: Any) -> Source:
@@ -260,11 +259,20 @@ def _read_stats(path: str | None) -> dict[str, Any] | None:
 
 
 def _report(
-    args: argparse.Namespace, stats: dict[str, Any] | None, total: Certificate, like: Tensor, sentences: int
+    args: argparse.Namespace,
+    stats: dict[str, Any] | None,
+    total: Certificate,
+    like: Tensor,
+    sentences: int,
+    missing: list[int],
 ) -> None:
     """Print the certificate and write it into the statistics."""
     where = {"device": like.device.type, "dtype": str(like.dtype).removeprefix("torch."), "sentences": sentences}
     counts = total.as_dict()
+    if missing:
+        where["missing"] = len(missing)
+        note = describe_missing(missing, sentences + len(missing))
+        print(f"specdec certify: {note}: they are not certified.", file=sys.stderr)
     if args.json:
         print(json.dumps({**where, **counts}))
     else:

@@ -2,15 +2,22 @@
 
 The sources (S lines) and the hypotheses (H lines) are written as they were decoded, subword pieces included, so that
 fairseq-preprocess with the same dictionaries binarises them again: P.<source language> and P.<target language>.
+Sentences that the run skipped have no line in either file.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.evaluation.generate_log import GeneratedSentence, GenerateLog, read_generate_log
+from fairseq_specdec.evaluation.generate_log import (
+    GeneratedSentence,
+    GenerateLog,
+    describe_missing,
+    read_generate_log,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
         0.
 
     Raises:
-        OptionError: a log that is not whole or holds changed text, unknown languages, or files that cannot be written.
+        OptionError: a log that is cut short or holds changed text, unknown languages, or files that cannot be written.
     """
-    log = read_generate_log(args.gen)
+    log = read_generate_log(args.gen, gaps=True)
     _check_text(log.sentences)
     source_lang, target_lang = _languages(args, log)
     sources = [sentence.source for sentence in log.sentences]
@@ -41,6 +48,9 @@ def run(args: argparse.Namespace) -> int:
     empty = sum(not line for line in targets)
     note = f", {empty} of them with an empty hypothesis" if empty else ""
     print(f"{paths[0]} {paths[1]}: {len(targets)} sentences{note}")
+    if missing := log.missing():
+        note = describe_missing(missing, log.ids[-1] + 1)
+        print(f"specdec distill: {note}: the files go on without them, line by line together.", file=sys.stderr)
     return 0
 
 

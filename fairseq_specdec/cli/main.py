@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from fairseq_specdec.config import OptionError
 
 COMMANDS = {
-    "score": "metrics of decoded text: BLEU, ROUGE, GLEU, M2, ERRANT, SARI",
+    "score": "metrics of decoded text: BLEU, chrF, TER, ROUGE, GLEU, M2, ERRANT, SARI",
     "distill": "a fairseq-generate log of the training set becomes distilled training text",
     "certify": "check that every token of a fairseq-generate log is the verifier's own choice",
     "bench": "measure systems against each other: speed, latency, quality, identity",

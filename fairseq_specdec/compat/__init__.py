@@ -11,7 +11,8 @@
 - ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed;
 - ``block_repeated_ngrams``: --no-repeat-ngram-size works without fairseq's CUDA extension.
 
-Each repair leaves alone what is not broken in the fairseq and torch at hand, and may be applied twice.
+It imports fairseq itself if nobody did, without what that prints (``quiet_import``). Each repair leaves alone what is
+not broken in the fairseq and torch at hand, and may be applied twice.
 """
 
 from fairseq_specdec.compat.allow_list import allow_checkpoint_classes
@@ -22,6 +23,7 @@ from fairseq_specdec.compat.checkpoints import (
     load_checkpoint,
 )
 from fairseq_specdec.compat.ngrams import block_repeated_ngrams
+from fairseq_specdec.compat.quiet import quiet_import
 from fairseq_specdec.compat.repairs import (
     honour_shards,
     keep_last_batch,
@@ -40,12 +42,15 @@ __all__ = [
     "keep_last_batch",
     "leave_encoder_fast_path",
     "load_checkpoint",
+    "quiet_import",
     "read_options_as_literals",
 ]
 
 
 def apply() -> None:
     """Apply every repair to the running process; a second call changes nothing."""
+    with quiet_import():
+        import fairseq  # noqa: F401
     allow_checkpoint_classes()
     explain_checkpoint_errors()
     read_options_as_literals()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ _LINE = re.compile(r"([STHDP])-(\d+)(?:\t(.*))?$")
 _INFO = r"(?:\| INFO \| |INFO:)"  # fairseq's own format, or that of logging when a library set it up first
 _STARTED = re.compile(_INFO + r"fairseq_cli\.generate(?: \| |:)")
 _TRANSLATED = re.compile(_STARTED.pattern + r"Translated ([\d,]+) sentences")
+_SHOWN = 10  # missing sentences that a message names
 _AGAIN = "wait for fairseq-generate to end, or decode again."
 _DICTIONARY = re.compile(_INFO + r"[\w.]+(?: \| |:)\[([^\]]+)\] dictionary: ")
 
@@ -62,17 +63,28 @@ class GenerateLog:
     sentences: list[GeneratedSentence]
     languages: list[str] = field(default_factory=list)
 
+    @property
+    def ids(self) -> list[int]:
+        """Places of the sentences in the data set."""
+        return [sentence.id for sentence in self.sentences]
 
-def read_generate_log(paths: Iterable[str | Path], option: str = "--gen") -> GenerateLog:
+    def missing(self, total: int | None = None) -> list[int]:
+        """Return the places that no sentence has, of as many as the data has (None: up to the last one of the log)."""
+        present = set(self.ids)
+        return [i for i in range(max(present) + 1 if total is None else total) if i not in present]
+
+
+def read_generate_log(paths: Iterable[str | Path], option: str = "--gen", gaps: bool = False) -> GenerateLog:
     """Read one log, or the logs of all shards of one run.
 
     Args:
         paths: standard output of fairseq-generate (whole, or only its S, T, H, D, P lines in any order), or the file it
             writes with ``--results-path``.
         option: the option that named the files, for messages.
+        gaps: take a log that lacks sentences, as runs with ``--skip-invalid-size-inputs-valid-test`` write it.
 
     Returns:
-        All sentences 0..n-1, in the order of the data.
+        The sentences in the order of the data; without ``gaps`` all of 0..n-1.
 
     Raises:
         GenerateLogError: a file is cut short, a sentence is missing or there twice.
@@ -94,8 +106,18 @@ def read_generate_log(paths: Iterable[str | Path], option: str = "--gen") -> Gen
         log.sentences += part.sentences
         log.languages = log.languages or part.languages
     log.sentences.sort(key=lambda sentence: sentence.id)
-    _check_complete(option, [sentence.id for sentence in log.sentences])
+    if not gaps:
+        _check_complete(option, log)
     return log
+
+
+def describe_missing(missing: Sequence[int], total: int) -> str:
+    """Say how many sentences a log lacks of as many as the data has, and which, for messages."""
+    shown = ", ".join(map(str, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
+    return (
+        f"{len(missing)} of {total} sentences are not in the log ({shown}, counted from 0), because they were skipped "
+        f"(--skip-invalid-size-inputs-valid-test), stock fairseq dropped the last batch, or a shard's log was not given"
+    )
 
 
 def parse_generate_log(lines: list[str], name: str) -> GenerateLog:
@@ -225,14 +247,11 @@ def _check_count(name: str, lines: list[str], count: int) -> None:
         raise GenerateLogError(f"{name} ends before 'Translated ... sentences', after {count} sentences: {_AGAIN}")
 
 
-def _check_complete(option: str, ids: list[int]) -> None:
+def _check_complete(option: str, log: GenerateLog) -> None:
     """Refuse ids that are not 0..n-1."""
-    present = set(ids)
-    missing = [i for i in range(max(ids) + 1) if i not in present]
+    missing, total = log.missing(), max(log.ids) + 1
     if missing:
-        shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         raise GenerateLogError(
-            f"{option} needs all sentences 0 to {max(ids)}, got {len(ids)} without {len(missing)} of them ({shown}): "
-            f"give the logs of all shards; if the run had none, decode again with --user-dir fairseq_specdec (stock "
-            f"fairseq may drop the last batch) and without --skip-invalid-size-inputs-valid-test."
+            f"{option} needs all sentences 0 to {total - 1}, but {describe_missing(missing, total)}: give the logs of "
+            f"all shards, or decode again with --user-dir fairseq_specdec and data that fits the model's positions."
         )

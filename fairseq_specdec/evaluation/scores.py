@@ -5,33 +5,100 @@ References are files, as sacrebleu has them: ``refs[r][i]`` is what reference fi
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import sacrebleu
+from sacrebleu.tokenizers.tokenizer_spm import SPM_MODELS
+from sacrebleu.utils import SACREBLEU_DIR
 
-ROUGE_TYPES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+from fairseq_specdec.config import OptionError
+
+TOKENIZERS = tuple(sorted(sacrebleu.BLEU.TOKENIZERS))
 _COMPOUND = re.compile(r"(\S)-(\S)")
 
 
-def bleu(hyps: list[str], refs: list[list[str]]) -> dict[str, float | str]:
-    """Compute corpus BLEU as sacrebleu does by default (13a tokens, exponential smoothing).
+def bleu(hyps: list[str], refs: list[list[str]], tokenize: str = "13a") -> dict[str, float | str]:
+    """Compute corpus BLEU as sacrebleu does (exponential smoothing).
+
+    Args:
+        hyps: one detokenised sentence each.
+        refs: one or more reference files, each as long as ``hyps``.
+        tokenize: sacrebleu's name of what splits the text, one of TOKENIZERS; with ``flores200`` the number is called
+            spBLEU.
+
+    Returns:
+        ``bleu`` (0..100) and ``signature``, sacrebleu's own.
+
+    Raises:
+        OptionError: the tokenizer needs a package or a file that is not there.
+        ValueError: nothing to score, or a reference file of another length.
+    """
+    check_parallel(hyps, refs)
+    _check_tokenizer(tokenize)
+    return _by_sacrebleu("bleu", sacrebleu.BLEU(tokenize=tokenize), hyps, refs)
+
+
+def chrf(hyps: list[str], refs: list[list[str]], word_order: int = 0) -> dict[str, float | str]:
+    """Compute corpus chrF as sacrebleu does: the F2 of character n-grams up to 6, spaces left out.
+
+    Args:
+        hyps: one detokenised sentence each.
+        refs: one or more reference files, each as long as ``hyps``.
+        word_order: longest n-gram of words that counts, too; 2 makes it chrF++.
+
+    Returns:
+        ``chrf`` (0..100) and ``signature``, sacrebleu's own.
+
+    Raises:
+        ValueError: nothing to score, or a reference file of another length.
+    """
+    check_parallel(hyps, refs)
+    return _by_sacrebleu("chrf", sacrebleu.CHRF(word_order=word_order), hyps, refs)
+
+
+def ter(hyps: list[str], refs: list[list[str]]) -> dict[str, float | str]:
+    """Compute corpus TER as sacrebleu does: edits and moves of words over the words of the reference; less is better.
 
     Args:
         hyps: one detokenised sentence each.
         refs: one or more reference files, each as long as ``hyps``.
 
     Returns:
-        ``bleu`` (0..100) and ``signature``, sacrebleu's own.
+        ``ter`` (in percent, may exceed 100) and ``signature``, sacrebleu's own.
 
     Raises:
         ValueError: nothing to score, or a reference file of another length.
     """
     check_parallel(hyps, refs)
-    metric = sacrebleu.BLEU()
+    return _by_sacrebleu("ter", sacrebleu.TER(), hyps, refs)
+
+
+def _by_sacrebleu(name: str, metric: Any, hyps: list[str], refs: list[list[str]]) -> dict[str, float | str]:
     score = metric.corpus_score(hyps, refs).score
-    return {"bleu": score, "signature": str(metric.get_signature())}
+    return {name: score, "signature": str(metric.get_signature())}
+
+
+def _check_tokenizer(name: str) -> None:
+    """Refuse a tokenizer that cannot run here; sacrebleu would fetch its file from the network, unasked."""
+    if name in SPM_MODELS:
+        url = SPM_MODELS[name]["url"]
+        path = os.path.join(SACREBLEU_DIR, "models", os.path.basename(url))
+        if not os.path.exists(path):
+            raise OptionError([
+                f"--tokenize {name} needs sacrebleu's file {path}, got none: download {url} under that name (SACREBLEU "
+                "names another folder)."
+            ])  # fmt: skip
+    try:
+        sacrebleu.BLEU(tokenize=name)
+    except (ImportError, RuntimeError) as error:
+        package = {"ja-mecab": "'sacrebleu[ja]'", "ko-mecab": "'sacrebleu[ko]'"}.get(name, "sentencepiece")
+        raise OptionError(
+            [f"--tokenize {name} needs packages that are not installed: pip install {package}."]
+        ) from error
 
 
 def compound_split_bleu(
@@ -76,33 +143,6 @@ def split_compounds(line: str) -> str:
     As in the papers' script one letter cannot belong to two matches: of ``a-b-c`` only the first hyphen is split.
     """
     return _COMPOUND.sub(r"\1 ##AT##-##AT## \2", line)
-
-
-def rouge(hyps: list[str], refs: list[list[str]]) -> dict[str, dict[str, float]]:
-    """Compute the mean ROUGE F1 over sentences, with stemming; the best reference counts for each sentence and type.
-
-    ``rougeLsum`` treats a newline inside a text as the end of a sentence; without one it equals ``rougeL``.
-
-    Args:
-        hyps: one text each.
-        refs: one or more reference files, each as long as ``hyps``.
-
-    Returns:
-        ``{"rouge1": {"f": 0..100}, "rouge2": ..., "rougeL": ..., "rougeLsum": ...}``.
-
-    Raises:
-        ValueError: nothing to score, or a reference file of another length.
-    """
-    from rouge_score.rouge_scorer import RougeScorer  # it imports nltk, which is slow: only who asks for ROUGE pays
-    from rouge_score.tokenizers import DefaultTokenizer
-
-    check_parallel(hyps, refs)
-    scorer = RougeScorer(list(ROUGE_TYPES), tokenizer=DefaultTokenizer(use_stemmer=True))  # the default, less its log
-    totals = dict.fromkeys(ROUGE_TYPES, 0.0)
-    for hyp, *targets in zip(hyps, *refs, strict=True):
-        for name, score in scorer.score_multi(targets, hyp).items():
-            totals[name] += score.fmeasure
-    return {name: {"f": 100.0 * total / len(hyps)} for name, total in totals.items()}
 
 
 def check_parallel(hyps: list[str], refs: list[list[str]], srcs: list[str] | None = None) -> None:

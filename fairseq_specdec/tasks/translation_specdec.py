@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Optional
 
+from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
@@ -24,8 +25,10 @@ from fairseq_specdec.options import GenerationOptions, StockNeeded, refuse_with_
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.look_ahead import LookAhead
 from fairseq_specdec.tasks.places import InputPlaces
+from fairseq_specdec.wording import for_eval_bleu, worded
 
 logger = logging.getLogger(__name__)
+_in_training = partial(for_eval_bleu, names=[option.name for option in fields(GenerationConfig)])
 
 
 @dataclass
@@ -91,6 +94,11 @@ class TranslationSpecDecTask(TranslationTask):
         drafter = DRAFTERS[cfg.drafter]
         spec_config(cfg).validate(required=drafter.required, accepted=drafter.accepted)
         return super().setup_task(cfg, **kwargs)
+
+    @worded(_in_training)
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
+        """Build the model, and with --eval-bleu the generator, whose options are in --eval-bleu-args."""
+        return super().build_model(cfg, from_checkpoint)
 
     def build_generator(
         self,
@@ -188,7 +196,7 @@ class TranslationSpecDecTask(TranslationTask):
 
     def build_dataset_for_inference(self, src_tokens: list[Tensor], src_lengths: Any, constraints: Any = None) -> Any:
         """Return fairseq's data set of sentences that were typed; remember their order."""
-        self._places.read(src_tokens)
+        self._places.read(src_tokens, self.source_dictionary.pad())
         return super().build_dataset_for_inference(src_tokens, src_lengths, constraints=constraints)
 
     def inference_step(
@@ -202,6 +210,11 @@ class TranslationSpecDecTask(TranslationTask):
             places = self._places.find(sample["net_input"]["src_tokens"], self.source_dictionary.pad())
             sample = {**sample, "id": places}
         return super().inference_step(generator, models, sample, prefix_tokens=prefix_tokens, **options)
+
+    @worded(_in_training)
+    def _inference_with_bleu(self, generator: Any, sample: dict[str, Any], model: nn.Module) -> Any:
+        """Decode a batch of --eval-bleu, and count."""
+        return super()._inference_with_bleu(generator, sample, model)
 
     def begin_valid_epoch(self, epoch: int, model: nn.Module) -> None:
         """Have the generator of --eval-bleu read the weights as training left them."""
@@ -243,7 +256,8 @@ def _report_when_done(generator: SpecGenerator, look_ahead: LookAhead) -> None:
 
 def _report(stats: SpecStats, look_ahead: LookAhead) -> None:
     stats.is_partial |= look_ahead.is_open
-    logger.info(stats.summary())
+    if getattr(sys, "last_value", None) is None:  # else the program died of an error, which is to be its last word
+        logger.info(stats.summary())
     if stats.config.spec_stats:
         try:
             stats.write(stats.config.spec_stats)

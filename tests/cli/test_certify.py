@@ -1,9 +1,10 @@
 import json
+import re
 import shutil
 from argparse import Namespace
 
 import pytest
-from fairseq import checkpoint_utils
+from fairseq import checkpoint_utils, tasks
 
 from fairseq_specdec.cli.main import main
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
@@ -133,7 +134,9 @@ def test_log_that_lacks_lines_is_refused(certify, log, tmp_path, keep, message):
 def test_log_of_another_split_is_refused(certify, log, data_bin, verifier, tmp_path):
     status, error = certify(log, "--gen-subset", "valid")
     assert status == 2
-    assert "must be the log of split valid with its 12 sentences, got 40: pass the run's --gen-subset" in error
+    assert (
+        "must be the log of split valid with its 12 sentences, got 40 up to sentence 39, counted from 0: pass" in error
+    )
     other = tiny.make_data_bin(tmp_path / "other", seed=5)
     status, error = certify(log, data=other)
     assert status == 2
@@ -204,6 +207,71 @@ def test_logs_of_all_shards_make_one_certificate(data_bin, verifier, log, tmp_pa
         (tmp_path / f"{shard}.log").write_text("".join(kept), "utf-8")
     shards = [str(tmp_path / "0.log"), str(tmp_path / "1.log")]
     assert main(["certify", str(data_bin), "--path", str(verifier), "--gen", *shards]) == 0
+
+
+def test_sentences_that_the_log_lacks_are_named_and_the_others_certified(certify, log, tmp_path, data_bin, verifier):
+    lines = [line for line in log.read_text("utf-8").splitlines() if not re.match(r"[STHDP]-(3|17|39)\t", line)]
+    path = tmp_path / "gaps.log"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    status, found = certify(path)
+    assert (status, found["sentences"], found["missing"], found["wrong"]) == (0, 37, 3, 0)
+    assert "missing" not in certify(log)[1]
+
+
+def test_skipped_sentences_leave_the_batches_of_the_others_alone(data_bin, tmp_path, capsys):
+    short = tiny.save_random(tmp_path / "short.pt", data_bin, max_source_positions=12)
+    skip = ["--skip-invalid-size-inputs-valid-test", "--batch-size", "8", "--max-len-a", "0.5", "--max-len-b", "1"]
+    log = tiny.fairseq_generate(data_bin, short, tmp_path / "log", *skip, "--max-source-positions", "12")
+    ids = {int(line[2:].split("\t")[0]) for line in log.read_text("utf-8").splitlines() if line.startswith("H-")}
+    assert 0 < len(ids) < 40
+    arguments = ["certify", str(data_bin), "--path", str(short), "--gen", str(log), *skip[1:]]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"certificate of {len(ids)} sentences: ")
+    skipped = sorted(set(range(40)) - ids)
+    named = ", ".join(map(str, skipped[:10]))
+    assert f"{len(skipped)} of 40 sentences are not in the log ({named}" in printed.err
+    assert main([*arguments, "--max-source-positions", "6"]) == 2
+    assert "pass the run's --max-source-positions" in capsys.readouterr().err
+
+
+def test_symbols_that_the_dictionary_has_twice_are_told_apart_by_the_verifier(certify, data_bin, tmp_path):
+    twins = tmp_path / "twins"
+    shutil.copytree(data_bin, twins)
+    entries = twins / "dict.en.txt"
+    lines = entries.read_text("utf-8").splitlines()
+    again = [f"{line.split()[0]} 1 #fairseq:overwrite" for line in ["<unk>", *lines[::2]]]
+    entries.write_text("\n".join([*lines, *again]) + "\n", "utf-8")
+    path = tiny.save_verifier(tmp_path / "v.pt", twins)
+    log = tiny.fairseq_generate(twins, path, tmp_path / "log")
+    models, cfg = checkpoint_utils.load_model_ensemble([str(path)])
+    task = tasks.setup_task(cfg.task)
+    task.load_dataset("test")
+    generator = task.build_generator(models, Namespace(beam=1))
+    found = tiny.read_hypotheses(generator, models, task, batch_size=40)
+    ids = [i for _, hypothesis in found for i in hypothesis["tokens"].tolist()]
+    symbols = task.target_dictionary
+    assert sum(symbols.index(symbols[i]) != i for i in ids) > 9  # the log alone says another id
+    status, certificate = certify(log, path=path, data=twins)
+    assert (status, certificate["tokens"], certificate["wrong"]) == (0, len(ids), 0)
+
+
+def test_overrides_of_the_run_reach_the_checkpoint(certify, log, data_bin, tmp_path):
+    path = tiny.save_verifier(tmp_path / "short.pt", data_bin, max_target_positions=9)
+    assert "at most 9 tokens" in certify(log, path=path)[1]
+    overrides = ["--model-overrides", "{'max_target_positions': 64}"]
+    longer = tiny.fairseq_generate(data_bin, path, tmp_path / "log", *overrides)
+    assert certify(longer, *overrides, path=path)[0] == 0
+    for wrong in ("max_target_positions=64", "[64]"):
+        status, error = certify(log, "--model-overrides", wrong)
+        assert (status, "--model-overrides must be a dictionary of Python, got" in error) == (2, True)
+
+
+def test_data_paths_joined_by_colons_are_those_of_the_run(certify, log, data_bin, tmp_path):
+    shutil.copytree(data_bin, tmp_path / "shard2")
+    assert certify(log, data=f"{data_bin}:{tmp_path / 'shard2'}")[0] == 0
+    status, error = certify(log, data=f"{data_bin}:{tmp_path / 'shard3'}")
+    assert (status, f"got {tmp_path / 'shard3'}: check the path" in error) == (2, True)
 
 
 def test_certificate_needs_no_target_text(certify, log, data_bin, tmp_path):

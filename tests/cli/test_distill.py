@@ -58,6 +58,15 @@ def test_languages_are_those_of_the_log(distill):
     assert files == [lines(SOURCES), lines(OUTPUTS)]
 
 
+def test_sentences_that_the_run_skipped_are_named_and_sources_stay_with_their_outputs(distill, capsys):
+    status, files = distill(HEAD + block(2) + block(0) + TAIL.replace("3 sentences", "2 sentences"))
+    assert status == 0
+    assert files == [lines(SOURCES[::2]), lines(OUTPUTS[::2])]
+    printed = capsys.readouterr()
+    assert printed.out.endswith("train.distilled.de: 2 sentences\n")
+    assert printed.err.startswith("specdec distill: 1 of 3 sentences are not in the log (1, counted from 0), because")
+
+
 def test_shards_are_put_together(distill):
     status, files = distill(block(2), block(1) + block(0))
     assert status == 0
@@ -74,7 +83,6 @@ def test_empty_hypothesis_keeps_its_line_and_is_counted(distill, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param(block(0) + block(2), "without 1 of them (1): give the logs of all shards", id="missing"),
         pytest.param(block(0) + block(0), "is the second S-0", id="twice"),
         pytest.param(HEAD + block(0), "ends before 'Translated ... sentences'", id="cut"),
         pytest.param("H-0\t-0.5\tx\n", "--gen must hold S lines", id="no_sources"),

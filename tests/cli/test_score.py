@@ -7,8 +7,10 @@ from fairseq_specdec.cli.main import main
 from fairseq_specdec.evaluation.gleu import gleu
 from fairseq_specdec.evaluation.m2 import m2
 from fairseq_specdec.evaluation.m2_file import read_m2
+from fairseq_specdec.evaluation.metrics import METRICS
+from fairseq_specdec.evaluation.rouge import rouge
 from fairseq_specdec.evaluation.sari import sari
-from fairseq_specdec.evaluation.scores import bleu, compound_split_bleu, rouge
+from fairseq_specdec.evaluation.scores import bleu, chrf, compound_split_bleu
 
 HYPS = ["Ein gut-gelaunter Hund läuft schnell.", "Zwei Männer stehen draußen."]
 REFS = ["Ein gut-gelaunter Hund rennt schnell.", "Zwei junge Männer stehen draußen."]
@@ -74,6 +76,43 @@ def test_rouge_prints_all_types(files, capsys):
     assert json.loads(capsys.readouterr().out) == expected
 
 
+def test_options_of_a_metric_reach_it(files, capsys):
+    hyp, ref, other = files(hyp=HYPS, ref=REFS, other=OTHER)
+    given = ["--hyp", hyp, "--ref", ref, other, "--json"]
+    for arguments, expected in (
+        (["bleu", "--tokenize", "char"], bleu(HYPS, [REFS, OTHER], tokenize="char")),
+        (["chrf", "--word-order", "2"], chrf(HYPS, [REFS, OTHER], word_order=2)),
+        (["rouge", "--tokenizer", "unicode"], rouge(HYPS, [REFS, OTHER], tokenizer="unicode")),
+        (["rouge", "--no-stemmer", "--bootstrap", "9"], rouge(HYPS, [REFS, OTHER], stem=False, bootstrap=9)),
+        (["rouge", "--sentence-mark", "Hund"], rouge(HYPS, [REFS, OTHER], sentence_mark="Hund")),
+    ):
+        assert main(["score", *arguments, *given]) == 0
+        assert json.loads(capsys.readouterr().out) == expected
+
+
+def test_interval_of_rouge_stands_behind_its_score(files, capsys):
+    hyp, ref = files(hyp=HYPS, ref=REFS)
+    assert main(["score", "rouge", "--bootstrap", "20", "--hyp", hyp, "--ref", ref]) == 0
+    score = rouge(HYPS, [REFS], bootstrap=20)["rouge1"]
+    expected = f"rouge1 {score['f']:.2f} [{score['low']:.2f}, {score['high']:.2f}] rouge2 "
+    assert capsys.readouterr().out.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [(["bleu"], "--tokenize zh"), (["rouge"], "--tokenizer unicode"), (["bleu", "--tokenize", "13a"], None)],
+)
+def test_text_of_another_script_gets_a_hint_unless_the_words_were_chosen(arguments, remedy, files, capsys):
+    hyp, ref = files(hyp=["我喜欢狗。"], ref=["我喜欢猫。"])
+    assert main(["score", *arguments, "--hyp", hyp, "--ref", ref]) == 0
+    error = capsys.readouterr().err
+    assert (
+        (error.startswith("specdec score: hint: most of the text is in Chinese") and remedy in error)
+        if remedy
+        else not error
+    )
+
+
 def test_compound_split_options_reach_the_metric(files, capsys):
     hyp, ref = files(hyp=HYPS, ref=REFS)
     assert main(["score", "bleu", "--compound-split", "--lang", "en", "--hyp", hyp, "--ref", ref, "--json"]) == 0
@@ -85,6 +124,60 @@ def test_compound_split_options_reach_the_metric(files, capsys):
 def test_log_gives_detokenised_hypotheses_and_references_in_the_order_of_the_data(log, capsys):
     assert main(["score", "bleu", "--gen", log(), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == bleu(HYPS, [REFS])
+
+
+THREE = [["a b c d e", "f g h i j", "k l m n o"], ["a b c d x", "x x x x x", "k l m n x"]]
+
+
+@pytest.fixture
+def gaps(tmp_path):
+    """Write a log in which the second of three sentences was skipped."""
+    hyps, refs = THREE
+    path = tmp_path / "gaps.log"
+    path.write_text("".join(f"T-{i}\t{refs[i]}\nH-{i}\t-0.5\t{hyps[i]}\nD-{i}\t-0.5\t{hyps[i]}\n" for i in (2, 0)))
+    return str(path)
+
+
+def test_log_with_gaps_is_scored_without_them_and_says_which(gaps, capsys):
+    hyps, refs = ([texts[0], texts[2]] for texts in THREE)
+    assert main(["score", "bleu", "--gen", gaps, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {**bleu(hyps, [refs]), "missing": 1}
+    assert printed.err.startswith("specdec score: 1 of 3 sentences are not in the log (1, counted from 0), because")
+    assert main(["score", "bleu", "--gen", gaps]) == 0
+    assert capsys.readouterr().out == f"bleu {bleu(hyps, [refs])['bleu']:.2f} ({bleu(hyps, [refs])['signature']})\n"
+
+
+def test_files_keep_to_the_sentences_of_a_log_with_gaps(gaps, files, capsys):
+    ref, src, longer, gold = files(
+        ref=THREE[1],
+        src=["a b c d e", "s s s s s", "k l m o n"],
+        longer=[*THREE[1], "the end was skipped"],
+        gold=["S a b c d e", "", "S s s", "", "S k l m n o", "A 0 1|||R|||K|||REQUIRED|||-NONE-|||0", ""],
+    )
+    hyps, refs = ([texts[0], texts[2]] for texts in THREE)
+    assert main(["score", "gleu", "--gen", gaps, "--ref", ref, "--src", src, "--json"]) == 0
+    expected = gleu(hyps, [refs], ["a b c d e", "k l m o n"])
+    assert json.loads(capsys.readouterr().out) == {**expected, "words": METRICS["gleu"].words, "missing": 1}
+    assert main(["score", "m2", "--gen", gaps, "--ref", gold, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        **m2(hyps, read_m2(gold)[::2]),
+        "words": METRICS["m2"].words,
+        "missing": 1,
+    }
+    assert main(["score", "bleu", "--gen", gaps, "--ref", longer, "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {**bleu(hyps, [refs]), "missing": 2}
+    assert "2 of 4 sentences are not in the log (1, 3, counted from 0)" in printed.err
+
+
+def test_files_that_end_before_the_log_or_differ_are_refused(gaps, files, capsys):
+    ref, short = files(ref=THREE[1], short=THREE[1][:2])
+    assert main(["score", "bleu", "--gen", gaps, "--ref", short]) == 2
+    message = f"--ref {short} must have a line for each sentence of the data, those that the log lacks too, and the log"
+    assert message in capsys.readouterr().err
+    assert main(["score", "bleu", "--gen", gaps, "--ref", ref, short]) == 2
+    assert f"--ref {short} must have one line for each of the 3 lines of --ref {ref}" in capsys.readouterr().err
 
 
 def test_references_from_files_replace_those_of_the_log(log, files, capsys):
@@ -106,11 +199,12 @@ def test_metrics_that_look_at_the_source_are_given_it(metric, log, files, capsys
     hyp, ref, other, src = files(hyp=HYPS, ref=REFS, other=OTHER, src=DRAFTS)
     name = metric.__name__
     assert main(["score", name, "--hyp", hyp, "--ref", ref, other, "--src", src, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == metric(HYPS, [REFS, OTHER], DRAFTS)
+    words = {"words": METRICS[name].words}
+    assert json.loads(capsys.readouterr().out) == {**metric(HYPS, [REFS, OTHER], DRAFTS), **words}
     assert main(["score", name, "--gen", log(), "--src", src]) == 0
-    assert capsys.readouterr().out == f"{name} {metric(HYPS, [REFS], DRAFTS)[name]:.2f}\n"
+    assert capsys.readouterr().out == f"{name} {metric(HYPS, [REFS], DRAFTS)[name]:.2f} (words: {words['words']})\n"
     assert main(["score", name, "--gen", log(), "--ref", other, "--src", src, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == metric(HYPS, [OTHER], DRAFTS)
+    assert json.loads(capsys.readouterr().out) == {**metric(HYPS, [OTHER], DRAFTS), **words}
 
 
 def test_m2_takes_its_gold_as_the_reference(log, files, capsys):
@@ -118,9 +212,9 @@ def test_m2_takes_its_gold_as_the_reference(log, files, capsys):
     hyp, gold = files(hyp=hyps, gold=GOLD)
     expected = m2(hyps, read_m2(gold))
     assert main(["score", "m2", "--hyp", hyp, "--ref", gold, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == expected
+    assert json.loads(capsys.readouterr().out) == {**expected, "words": "what stands between spaces"}
     assert main(["score", "m2", "--gen", log(hyps=hyps), "--ref", gold]) == 0
-    assert capsys.readouterr().out == "p 50.00 r 100.00 f0.5 55.56\n"
+    assert capsys.readouterr().out == "p 50.00 r 100.00 f0.5 55.56 (words: what stands between spaces)\n"
 
 
 def test_gold_of_another_length_is_refused(files, capsys):
@@ -161,6 +255,21 @@ def test_errant_that_is_not_installed_is_refused_with_the_remedy(files, monkeypa
             ["rouge", "--compound-split", "--hyp", "h", "--ref", "r"],
             "--compound-split is a kind of BLEU, got metric rouge",
         ),
+        (
+            ["rouge", "--tokenize", "zh", "--hyp", "h", "--ref", "r"],
+            "--tokenize is an option of bleu, got metric rouge",
+        ),
+        (
+            ["bleu", "--tokenizer", "unicode", "--hyp", "h", "--ref", "r"],
+            "--tokenizer is an option of rouge, got metric",
+        ),
+        (["gleu", "--no-stemmer", "--hyp", "h", "--ref", "r", "--src", "s"], "--no-stemmer is an option of rouge, got"),
+        (
+            ["bleu", "--compound-split", "--tokenize", "zh", "--hyp", "h", "--ref", "r"],
+            "--tokenize must not be given with --compound-split",
+        ),
+        (["rouge", "--bootstrap", "0", "--hyp", "h", "--ref", "r"], "--bootstrap must be at least 1, got 0"),
+        (["chrf", "--word-order", "-1", "--hyp", "h", "--ref", "r"], "--word-order must be at least 0, got -1"),
         (["bleu", "--lang", "de", "--hyp", "h", "--ref", "r"], "--lang is for --compound-split only"),
         (["bleu", "--tokenized", "--hyp", "h", "--ref", "r"], "--tokenized is for --compound-split only"),
         (["bleu", "--hyp", "no.txt", "--ref", "r"], "--hyp must be a readable file, got no.txt"),

@@ -85,14 +85,20 @@ def test_shards_are_put_together(tmp_path):
 
 
 def test_missing_sentences_are_named_with_the_way_to_get_them(tmp_path):
-    with pytest.raises(
-        GenerateLogError, match=r"all sentences 0 to 4, got 3 without 2 of them \(1, 3\): .* all shards"
-    ):
+    message = r"all sentences 0 to 4, but 2 of 5 sentences are not in the log \(1, 3, counted from 0\).* all shards"
+    with pytest.raises(GenerateLogError, match=message):
         read_generate_log([write(tmp_path, block(0) + block(4) + block(2))])
 
 
+def test_a_log_with_gaps_is_taken_where_that_is_asked_for_and_knows_them(tmp_path):
+    log = read_generate_log([write(tmp_path, block(0) + block(4) + block(2))], gaps=True)
+    assert (log.ids, log.missing(), log.missing(6)) == ([0, 2, 4], [1, 3], [1, 3, 5])
+    log = read_generate_log([write(tmp_path, block(0) + block(1))], gaps=True)
+    assert (log.missing(), log.missing(3)) == ([], [2])
+
+
 def test_many_missing_sentences_are_cut_to_ten(tmp_path):
-    with pytest.raises(GenerateLogError, match=r"without 50 of them \(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.\)"):
+    with pytest.raises(GenerateLogError, match=r"50 of 51 sentences .* \(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.,"):
         read_generate_log([write(tmp_path, block(50))])
 
 

@@ -1,8 +1,12 @@
 import pytest
 import sacrebleu
-from rouge_score.rouge_scorer import RougeScorer
+import sentencepiece
+from sacrebleu.tokenizers import tokenizer_spm
 
-from fairseq_specdec.evaluation.scores import bleu, compound_split_bleu, rouge, split_compounds
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.evaluation import scores
+from fairseq_specdec.evaluation.rouge import rouge
+from fairseq_specdec.evaluation.scores import bleu, chrf, compound_split_bleu, split_compounds, ter
 
 HYPS = ["Ein Mann läuft über die Straße.", "Zwei Hunde spielen im hohen Gras .", "Das ist gut-gemeint!"]
 REFS = ["Ein Mann geht über die Straße.", "Zwei Hunde spielen im Gras.", "Das war gut-gemeint!"]
@@ -61,39 +65,69 @@ def test_compound_split_bleu_is_not_smoothed():
     assert compound_split_bleu(["a b c"], [["a b c"]])["bleu"] == 0.0
 
 
-def test_rouge_of_stemmed_words_is_the_hand_counted_f1():
-    # 5 of 5 and 5 of 6 words, 3 of 4 and 3 of 5 bigrams, a common subsequence of 5
-    scores = rouge(["the cats sat on mats"], [["the cat sat on the mat"]])
-    assert scores["rouge1"]["f"] == pytest.approx(100 * 10 / 11)
-    assert scores["rouge2"]["f"] == pytest.approx(100 * 2 / 3)
-    assert scores["rougeL"]["f"] == pytest.approx(100 * 10 / 11)
-    assert scores["rougeLsum"]["f"] == pytest.approx(100 * 10 / 11)
+@pytest.mark.parametrize("name", ["intl", "char", "zh", "none"])
+def test_tokenizers_of_bleu_are_those_of_sacrebleu(name):
+    metric = sacrebleu.BLEU(tokenize=name)
+    expected = metric.corpus_score(HYPS, [REFS])
+    assert bleu(HYPS, [REFS], tokenize=name) == {"bleu": expected.score, "signature": str(metric.get_signature())}
+    assert f"tok:{name}|" in bleu(HYPS, [REFS], tokenize=name)["signature"]
 
 
-def test_rouge_is_the_mean_over_sentences_of_what_the_library_says():
-    scorer = RougeScorer(["rougeLsum"], use_stemmer=True)
-    singles = [scorer.score(ref, hyp)["rougeLsum"].fmeasure for hyp, ref in zip(HYPS, REFS, strict=True)]
-    assert rouge(HYPS, [REFS])["rougeLsum"]["f"] == pytest.approx(100 * sum(singles) / 3)
+def test_chinese_that_differs_in_a_word_has_a_bleu_of_its_characters():
+    hyps, refs = ["我们今天很喜欢狗。"], [["我们今天很喜欢猫。"]]
+    assert bleu(hyps, refs)["bleu"] == 0.0
+    assert bleu(hyps, refs, tokenize="zh")["bleu"] > 50
 
 
-def test_rouge_takes_the_best_reference_of_each_sentence():
-    scores = rouge(["a b c", "d e f"], [["a b c", "x"], ["x", "d e f"]])
-    assert all(score["f"] == pytest.approx(100) for score in scores.values())
+@pytest.fixture
+def pieces(tmp_path, monkeypatch):
+    """A folder of sacrebleu's with a small sentencepiece model as its flores200 tokenizer."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "text").write_text("\n".join([*HYPS, *REFS, *OTHER_REFS] * 5), "utf-8")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text"), model_prefix=str(tmp_path / "m"), vocab_size=45, minloglevel=2, num_threads=1
+    )
+    (tmp_path / "m.model").rename(tmp_path / "models" / "flores200sacrebleuspm")
+    monkeypatch.setattr(scores, "SACREBLEU_DIR", str(tmp_path))
+    monkeypatch.setattr(tokenizer_spm, "SACREBLEU_DIR", str(tmp_path))
 
 
-def test_newline_separates_the_sentences_of_rouge_lsum():
-    scores = rouge(["b c\na d"], [["a d\nb c"]])
-    assert scores["rougeLsum"]["f"] == pytest.approx(100)
-    assert scores["rougeL"]["f"] == pytest.approx(50)
+@pytest.mark.usefixtures("pieces")
+def test_spbleu_is_bleu_over_the_pieces_of_sacrebleus_file():
+    expected = sacrebleu.BLEU(tokenize="flores200").corpus_score(HYPS, [REFS, OTHER_REFS]).score
+    assert bleu(HYPS, [REFS, OTHER_REFS], tokenize="flores200")["bleu"] == expected
+    assert expected != bleu(HYPS, [REFS, OTHER_REFS])["bleu"]
 
 
-@pytest.mark.parametrize("metric", [bleu, rouge, compound_split_bleu])
+def test_spbleu_without_its_file_is_refused_and_nothing_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(scores, "SACREBLEU_DIR", str(tmp_path))
+    monkeypatch.setattr(tokenizer_spm, "download_file", lambda *_: pytest.fail("asked the network"))
+    path = tmp_path / "models" / "flores200sacrebleuspm"
+    with pytest.raises(OptionError, match=f"--tokenize flores200 needs sacrebleu's file {path}, got none: download"):
+        bleu(HYPS, [REFS], tokenize="flores200")
+
+
+def test_tokenizer_whose_package_is_missing_is_refused_with_the_command(monkeypatch):
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
+    with pytest.raises(OptionError, match=r"--tokenize ja-mecab needs packages .*: pip install 'sacrebleu\[ja\]'"):
+        bleu(HYPS, [REFS], tokenize="ja-mecab")
+
+
+@pytest.mark.parametrize("refs", [[REFS], [REFS, OTHER_REFS]])
+def test_chrf_and_ter_are_those_of_sacrebleu(refs):
+    for ours, metric in ((chrf(HYPS, refs), sacrebleu.CHRF()), (ter(HYPS, refs), sacrebleu.TER())):
+        score, signature = metric.corpus_score(HYPS, refs).score, str(metric.get_signature())
+        assert sorted(map(str, ours.values())) == sorted([str(score), signature])
+    assert chrf(HYPS, refs, word_order=2)["chrf"] == sacrebleu.CHRF(word_order=2).corpus_score(HYPS, refs).score
+
+
+@pytest.mark.parametrize("metric", [bleu, chrf, ter, rouge, compound_split_bleu])
 def test_references_of_another_length_are_refused(metric):
     with pytest.raises(ValueError, match=r"as many as hypotheses \(2\), got \[2, 1\]"):
         metric(["a", "b"], [["a", "b"], ["a"]])
 
 
-@pytest.mark.parametrize("metric", [bleu, rouge, compound_split_bleu])
+@pytest.mark.parametrize("metric", [bleu, chrf, ter, rouge, compound_split_bleu])
 def test_nothing_to_score_is_refused(metric):
     with pytest.raises(ValueError, match="needs sentences and references"):
         metric([], [[]])

@@ -464,6 +464,21 @@ def test_fairseq_interactive_drafts_without_weights(
         assert stats["accepted"] > 4 * 5  # of the five sentences with a guess
 
 
+def test_padding_typed_in_a_source_is_decoded_as_fairseq_does(joined_data_bin, joined_verifier, tmp_path, capsys):
+    words = (joined_data_bin / "test.de").read_text("utf-8").split()
+    typed = [f"{words[0]} <pad> {words[1]}", f"<pad> {words[0]} {words[2]}", words[3], "<pad>"]
+    (tmp_path / "text").write_text("\n".join(typed) + "\n", "utf-8")
+    (tmp_path / "guesses").write_text("t1\n" * len(typed), "utf-8")
+    where = ("--source-lang", tiny.SOURCE, "--target-lang", tiny.TARGET, "--buffer-size", "3", "--batch-size", "3")
+    outputs = []
+    for extra in (STOCK, (*SPEC, "--drafter", "file", "--draft-file", tmp_path / "guesses")):
+        argv = arguments(joined_data_bin, joined_verifier, *extra, *where, "--input", tmp_path / "text")
+        interactive.main(convert_namespace_to_omegaconf(parse(argv)))
+        outputs.append([line.split("\t")[2] for line in capsys.readouterr().out.splitlines() if line.startswith("H-")])
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) == len(typed)
+
+
 def test_a_draft_file_of_another_length_is_refused_before_anything_is_decoded(
     joined_data_bin, joined_verifier, guesses, tmp_path
 ):
