@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,50 @@ TextStep = Callable[[str], str]
 
 
 @dataclass(frozen=True)
+class Hypothesis:
+    """One output of a sentence.
+
+    Args:
+        text: as `SpecModel.generate` returns it.
+        tokens: [n] int64, ending in eos, on the CPU.
+        score: as fairseq's: the sum of the log-probabilities over length ** lenpen.
+        positional_scores: [n] float32, log-probability of each token.
+        further: of the best hypothesis those behind it, best first, with ``beam`` and ``nbest``; else none.
+    """
+
+    text: str
+    tokens: Tensor
+    score: float
+    positional_scores: Tensor
+    further: tuple[Hypothesis, ...] = ()
+
+
+@dataclass(frozen=True)
 class Generated:
     """What one call decoded, in the order of its input.
 
     Args:
-        tokens: of each sentence [n] int64, ending in eos, on the CPU.
-        scores: of each sentence, as fairseq's: the sum of the log-probabilities over length ** lenpen.
-        positional_scores: of each sentence [n] float32, log-probability of each token.
+        best: of each sentence the best hypothesis, which has the others.
         stats: counts of this call, under the names of the statistics file; of the seconds only the total.
     """
 
-    tokens: list[Tensor]
-    scores: list[float]
-    positional_scores: list[Tensor]
+    best: list[Hypothesis]
     stats: dict[str, Any]
+
+    @property
+    def tokens(self) -> list[Tensor]:
+        """Of each sentence [n] int64, ending in eos, on the CPU."""
+        return [hypothesis.tokens for hypothesis in self.best]
+
+    @property
+    def scores(self) -> list[float]:
+        """Of each sentence."""
+        return [hypothesis.score for hypothesis in self.best]
+
+    @property
+    def positional_scores(self) -> list[Tensor]:
+        """Of each sentence [n] float32."""
+        return [hypothesis.positional_scores for hypothesis in self.best]
 
 
 class SpecModel:
@@ -48,6 +78,7 @@ class SpecModel:
         task: holds the dictionaries.
         generator: decodes.
         encode, decode: steps of text processing, in the order in which they are applied.
+        nbest: hypotheses of each sentence to give, at most.
 
     Attributes:
         max_source_tokens: longest source, eos counted.
@@ -59,11 +90,13 @@ class SpecModel:
         generator: SpecGenerator,
         encode: Sequence[TextStep] = (),
         decode: Sequence[TextStep] = (),
+        nbest: int = 1,
     ) -> None:
         self.task = task
         self.generator = generator
         self._encode = encode
         self._decode = decode
+        self._nbest = nbest
         limits = [model.max_positions() for model in generator.models]
         self.max_source_tokens = int(utils.resolve_max_positions(task.max_positions(), *limits)[0])
 
@@ -81,15 +114,14 @@ class SpecModel:
             OptionError: a sentence is longer than the model's positions (the message gives its number, from 1).
             TypeError: sentences is one string.
         """
-        outputs = self.generate_tokens(sentences, batch_size).tokens
-        return [_apply(self._decode, self.task.target_dictionary.string(tokens)) for tokens in outputs]
+        return [hypothesis.text for hypothesis in self.generate_tokens(sentences, batch_size).best]
 
     @worded(for_python)
     def generate_tokens(self, sources: Sequence[str | Tensor], batch_size: int = 32) -> Generated:
         """Decode sentences, given as text or as ids [n] int64 that end in eos; otherwise like `generate`.
 
         Returns:
-            ids, scores and the statistics of this call.
+            of each sentence the best hypothesis and, with ``beam`` and ``nbest``, others; the statistics of this call.
 
         Raises:
             OptionError: as `generate`, or ids that are not one row of the source dictionary's integers.
@@ -106,13 +138,7 @@ class SpecModel:
         self.generator.stats = stats
         found = dict(self._decode_batches(tokens, batch_size))
         stats.seconds["total"] = clock.since(started)
-        hypotheses = [found[i] for i in range(len(tokens))]
-        return Generated(
-            tokens=[hypothesis["tokens"] for hypothesis in hypotheses],
-            scores=[float(hypothesis["score"]) for hypothesis in hypotheses],
-            positional_scores=[hypothesis["positional_scores"] for hypothesis in hypotheses],
-            stats=stats.as_dict(),
-        )
+        return Generated([found[i] for i in range(len(tokens))], stats.as_dict())
 
     def encode(self, sentence: str) -> Tensor:
         """Turn text into ids [n] int64 of the source dictionary, eos at the end; unknown words become unk."""
@@ -129,8 +155,8 @@ class SpecModel:
         if reasons:
             raise OptionError(reasons)
 
-    def _decode_batches(self, tokens: list[Tensor], batch_size: int) -> Iterable[tuple[int, dict[str, Tensor]]]:
-        """Yield (place in the input, hypothesis), batches of similar lengths first to last."""
+    def _decode_batches(self, tokens: list[Tensor], batch_size: int) -> Iterable[tuple[int, Hypothesis]]:
+        """Yield (place in the input, its hypotheses), batches of similar lengths first to last."""
         if not tokens:
             return
         device = self.generator.models[0].decoder.embed_tokens.weight.device
@@ -143,8 +169,15 @@ class SpecModel:
         for batch in batches:
             sample = utils.apply_to_sample(lambda tensor: tensor.to(device), batch)
             hypotheses = self.task.inference_step(self.generator, self.generator.models, sample)
-            for place, (hypothesis,) in zip(batch["id"].tolist(), hypotheses, strict=True):
-                yield place, {name: value.cpu() for name, value in hypothesis.items()}
+            for place, found in zip(batch["id"].tolist(), hypotheses, strict=True):
+                best, *further = map(self._read, found[: self._nbest])
+                yield place, replace(best, further=tuple(further))
+
+    def _read(self, hypothesis: dict[str, Tensor]) -> Hypothesis:
+        """Turn a hypothesis of fairseq's into one of ours."""
+        tokens = hypothesis["tokens"].cpu()
+        text = _apply(self._decode, self.task.target_dictionary.string(tokens))
+        return Hypothesis(text, tokens, float(hypothesis["score"]), hypothesis["positional_scores"].cpu())
 
 
 @worded(for_python)
@@ -192,7 +225,8 @@ def load(
         tokenizer: fairseq's name of the tokenizer that comes before it.
         source_lang: where the data folder does not tell.
         target_lang: likewise.
-        **options: generation options by fairseq's names (max_len_b=100), and options of ``bpe`` and ``tokenizer``.
+        **options: generation options by fairseq's names (``beam=5, nbest=3``; without, decoding is greedy), and options
+            of ``bpe`` and ``tokenizer``.
 
     Raises:
         OptionError: lists options that cannot be honoured.
@@ -231,7 +265,8 @@ def load(
         raise OptionError(
             [f"{reason}: that is done by fairseq's own generator alone, leave it out." for reason in error.reasons]
         ) from error
-    return SpecModel(task, generator, [step.encode for step in steps], [step.decode for step in reversed(steps)])
+    encode, decode = [step.encode for step in steps], [step.decode for step in reversed(steps)]
+    return SpecModel(task, generator, encode, decode, getattr(generation, "nbest", 1))
 
 
 def _apply(steps: Sequence[TextStep], text: str) -> str:

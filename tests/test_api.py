@@ -66,6 +66,24 @@ def test_outputs_are_fairseqs_greedy_ones_in_the_order_of_the_input(model, sente
     assert model.generate(sentences, batch_size=7) == [target.string(hypothesis["tokens"]) for hypothesis in greedy]
 
 
+def test_further_hypotheses_are_fairseqs_too(verifier, data_bin, sentences):
+    models, cfg = checkpoint_utils.load_model_ensemble([str(verifier)])
+    task = tasks.setup_task(cfg.task)
+    task.load_dataset("test")
+    generator = task.build_generator(models, Namespace(beam=4, max_len_b=20))
+    sample = task.dataset("test").collater([task.dataset("test")[i] for i in range(6)])
+    expected = generator.generate(models, sample)
+    model = fairseq_specdec.load(verifier, data_bin, beam=4, nbest=3, max_len_b=20)
+    found = model.generate_tokens(sentences[:6], batch_size=6).best
+    in_order = dict(zip(sample["id"].tolist(), expected, strict=True))
+    for i, best in enumerate(found):
+        every = [best, *best.further]
+        assert [one.tokens.tolist() for one in every] == [one["tokens"].tolist() for one in in_order[i][:3]]
+        assert [one.score for one in every] == pytest.approx([float(one["score"]) for one in in_order[i][:3]], abs=1e-4)
+    assert model.generate(sentences[:6]) == [best.text for best in found]
+    assert found[0].further[1].text == task.target_dictionary.string(found[0].further[1].tokens)
+
+
 def test_ids_and_scores_are_fairseqs(model, sentences, greedy):
     found = model.generate_tokens(sentences)
     for tokens, score, positional, expected in zip(

@@ -40,7 +40,7 @@ class CTranslate2System:
     appends eos to the source as fairseq's data does.
 
     Args:
-        wanted: options ``compute`` (its compute_type: float32, int8 ...) and ``beam``.
+        wanted: its beam, and option ``compute`` (its compute_type: float32, int8 ...).
         loaded: task, models and options; the weights come from the checkpoint.
         threads: of the CPU.
 
@@ -59,10 +59,10 @@ class CTranslate2System:
                 f"--systems {wanted.label} needs the package ctranslate2, which is not installed: "
                 'pip install "fairseq-specdec[bench]", or leave the system out.'
             ]) from error  # fmt: skip
-        self.name, self.loaded = wanted.label, loaded
-        options = check_options(wanted, {"compute", "beam"})
+        self.name, self.loaded, self.beam = wanted.label, loaded, wanted.beam
+        options = check_options(wanted, {"compute"})
         default = loaded.dtype if loaded.dtype in ("float16", "bfloat16") else "float32"
-        self.dtype, self.beam = options.get("compute", default), _beam(wanted, options)
+        self.dtype = options.get("compute", default)
         try:
             known = ctranslate2.get_supported_compute_types(loaded.device)
         except (RuntimeError, ValueError) as error:  # built without CUDA, or its libraries are missing
@@ -107,13 +107,6 @@ class CTranslate2System:
         lengths = source_lengths(net_input, self.loaded.task.source_dictionary.pad()) - EOS_NOT_MATCHED
         model_max = min(model.max_decoder_positions() for model in self.loaded.models)
         return self.options.max_len(net_input["src_tokens"].size(1), int(lengths.max()), model_max)
-
-
-def _beam(wanted: Wanted, options: dict[str, str]) -> int:
-    beam = options.get("beam", "1")
-    if not (beam.isdecimal() and int(beam) > 0):
-        raise OptionError([f"--systems {wanted.label}: beam must be at least 1, got {beam}: write beam=5."])
-    return int(beam)
 
 
 def _unsupported(loaded: Loaded) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fairseq_specdec.bench.names import ENGINE, STOCK
+from fairseq_specdec.bench.names import ENGINE, STOCK, stock_name
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.generator import is_out_of_memory
 
@@ -39,12 +39,14 @@ class System(Protocol):
     Attributes:
         name: of its row.
         dtype: of its arithmetic.
+        beam: of its search; 1 is greedy.
         note: in what it is another system than greedy decoding ("beam 5"), or None.
         acceptance_length: tokens a verifier pass since `start`, or None where nothing is drafted or counted.
     """
 
     name: str
     dtype: str
+    beam: int
     note: str | None
 
     @property
@@ -179,15 +181,19 @@ def rows(
     stock, engine = by_name.get(STOCK, Measured()), by_name.get(ENGINE, Measured())
     found = []
     for system, result in zip(systems, results, strict=True):
+        same_beam = by_name.get(stock_name(system.beam), Measured()) if system.beam > 1 else Measured()
         row = {
             "system": system.name,
+            "beam": system.beam,
             "batch_size": batch_size,
             **_numbers(result, batch_size),
             "speedup_vs_fairseq": speedup(stock, result),
             "speedup_vs_none": speedup(engine, result),
+            "speedup_vs_same_beam": speedup(same_beam, result),
             "acceptance_length": result.acceptance_length,
             "metric": score(result.outputs) if result.outputs else None,
             "identical": identical(stock, result),
+            "identical_same_beam": identical(same_beam, result),
             "peak_memory_mb": result.peak_mb,
             "device": device,
             "dtype": system.dtype,

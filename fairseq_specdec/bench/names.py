@@ -21,8 +21,8 @@ class Wanted:
     Args:
         label: as written; the row's name.
         kind: "fairseq", "ctranslate2" or the name of a drafter.
-        beam: of fairseq's search; 1 for the others.
-        options: as written behind the name.
+        beam: of its search; 1 is greedy.
+        options: as written behind the name, without the beam.
     """
 
     label: str
@@ -39,7 +39,8 @@ def parse_systems(text: str, drafters: Iterable[str]) -> tuple[list[Wanted], lis
         drafters: the names of all drafters.
 
     Returns:
-        the systems in the order written, behind the two that speed-ups refer to where those were left out; and the
+        the systems in the order written, behind those that speed-ups and identity refer to where they were left out
+        (fairseq and this package's engine without drafts, greedy; fairseq with each beam that is asked for); and the
         names of these.
 
     Raises:
@@ -51,19 +52,30 @@ def parse_systems(text: str, drafters: Iterable[str]) -> tuple[list[Wanted], lis
         kind, *pairs = label.split(":")
         beam = _BEAM.fullmatch(kind)
         options = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        width = beam[1] if beam else options.pop("beam", "1") if kind != STOCK else "1"
         if not beam and kind not in kinds:
             near = difflib.get_close_matches(kind, kinds, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             known = ", ".join([*sorted(kinds), f"{STOCK}-beamN"])
             reasons.append(f"--systems: unknown system {kind!r}.{hint} Known: {known}.")
-        if len(options) < len(pairs):
+        if not width.isdecimal() or int(width) < 1:
+            reasons.append(f"--systems {label}: beam must be at least 1, got {width}: write beam=5.")
+            width = "1"
+        if any("=" not in pair for pair in pairs):
             reasons.append(f"--systems must be name[:option=value...], got {label}: write it like nat:beta=3:tau=1.")
-        wanted.append(Wanted(label, STOCK if beam else kind, int(beam[1]) if beam else 1, options))
+        wanted.append(Wanted(label, STOCK if beam else kind, int(width), options))
     reasons += [f"--systems must not name a system twice, got {x} twice: leave one out." for x in _repeated(labels)]
     if reasons:
         raise OptionError(reasons)
-    added = [name for name in (STOCK, ENGINE) if name not in labels]
-    return [*(Wanted(name, name) for name in added), *wanted], added
+    beams = sorted({one.beam for one in wanted if one.beam > 1})
+    needed = [Wanted(STOCK, STOCK), Wanted(ENGINE, ENGINE), *(Wanted(stock_name(b), STOCK, b) for b in beams)]
+    added = [one for one in needed if one.label not in labels]
+    return [*added, *wanted], [one.label for one in added]
+
+
+def stock_name(beam: int) -> str:
+    """Return the name of fairseq's own search with a beam, what systems with this beam are compared with."""
+    return STOCK if beam == 1 else f"{STOCK}-beam{beam}"
 
 
 def _repeated(labels: list[str]) -> list[str]:

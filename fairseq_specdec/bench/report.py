@@ -23,6 +23,10 @@ def table(rows: Sequence[Row], metric: str) -> str:
     heads = ["system", "batch", "tokens", "seconds (min to max)", "tokens/s", "p50 ms", "p95 ms", "x fairseq", "x none"]
     heads += ["accepted", metric, "identical", "memory MB", "dtype"]
     cells = [heads, *(_cells(row) for row in rows)]
+    if any(row["beam"] > 1 for row in rows):
+        cells[0] += ["x same beam", "identical"]
+        for line, row in zip(cells[1:], rows, strict=True):
+            line += [_number(row["speedup_vs_same_beam"], 2), _number(row["identical_same_beam"], 3)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(_aligned(line, widths)).rstrip() for line in cells]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *notes(rows)])
@@ -72,9 +76,16 @@ def notes(rows: Sequence[Row]) -> list[str]:
             if row["identical"] is not None and row["identical"] < 1
         ]
         told = f"outputs that differ from fairseq greedy: {', '.join(differing)}" if differing else "no output differs"
-        lines.append(f"* {name}: {why}; {told}.")
+        lines.append(f"* {name}: {why}; {told}{_against_same_beam(own)}.")
     failed = [row for row in rows if row.get("error")]
     return lines + [f"failed: {row['system']} at batch size {row['batch_size']}: {row['error']}" for row in failed]
+
+
+def _against_same_beam(rows: Sequence[Row]) -> str:
+    """Say in how many outputs a system differs from fairseq's own search with the same beam."""
+    known = [row for row in rows if row["identical_same_beam"] is not None]
+    n = sum(round((1 - row["identical_same_beam"]) * row["sentences"]) for row in known)
+    return f", from fairseq's beam {known[0]['beam']} {n}" if known else ""
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -40,7 +40,7 @@ class FairseqSystem:
     acceptance_length = None
 
     def __init__(self, name: str, loaded: Loaded, beam: int = 1) -> None:
-        self.name, self.dtype, self.loaded = name, loaded.dtype, loaded
+        self.name, self.dtype, self.loaded, self.beam = name, loaded.dtype, loaded, beam
         self.note = f"beam {beam}" if beam > 1 else None
         if beam > 1 and any(hasattr(model, "set_beam_size") for model in loaded.models):
             self.loaded = replace(loaded, models=copy.deepcopy(loaded.models))  # such models (BART) keep the beam
@@ -70,12 +70,14 @@ class SpecSystem:
         self.name, self.dtype, self.loaded = wanted.label, config.engine_dtype or loaded.dtype, loaded
         try:
             self.task = TranslationSpecDecTask.setup_task(config)
-            self.generator = self.task.build_spec_generator(loaded.models, loaded.generation(1))
+            self.generator = self.task.build_spec_generator(loaded.models, loaded.generation(wanted.beam))
         except (OptionError, UnsupportedModelError) as error:
             raise OptionError([f"--systems {wanted.label}: {reason}" for reason in error.reasons]) from error
         except ValueError as error:
             raise OptionError([f"--systems {wanted.label}: {error}"]) from error
-        notes = [f"engine in {config.engine_dtype}"] if config.engine_dtype else []
+        self.beam = wanted.beam
+        notes = [f"beam {self.beam}"] if self.beam > 1 else []
+        notes += [f"engine in {config.engine_dtype}"] if config.engine_dtype else []
         if config.beta > 1:
             notes.append(f"relaxed acceptance (beta {config.beta}, tau {config.tau:g}), another system than greedy")
         self.note = ", ".join(notes) or None

@@ -25,7 +25,7 @@ class Clock:
 class Fake:
     """Takes the next of some times for each batch and says a token for each sentence."""
 
-    dtype, note, acceptance_length = "float32", None, None
+    dtype, note, acceptance_length, beam = "float32", None, None, 1
 
     def __init__(self, name, clock, *times, token=5, diary=None, fail=None):
         self.name, self.clock, self.times, self.token, self.fail = name, clock, list(times), token, fail

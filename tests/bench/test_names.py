@@ -14,7 +14,7 @@ def test_systems_keep_their_order_and_options():
         Wanted("fairseq", "fairseq"),
         Wanted("fairseq-beam5", "fairseq", beam=5),
         Wanted("nat:block=8:tau=1", "nat", options={"block": "8", "tau": "1"}),
-        Wanted("ctranslate2:beam=5", "ctranslate2", options={"beam": "5"}),
+        Wanted("ctranslate2:beam=5", "ctranslate2", beam=5),
     ]
 
 
@@ -22,17 +22,23 @@ def test_what_speed_ups_refer_to_is_added():
     found, added = parse_systems("nat,none:block=2", DRAFTERS)
     assert added == ["fairseq", "none"]
     assert [wanted.label for wanted in found] == ["fairseq", "none", "nat", "none:block=2"]
+    found, added = parse_systems("none:beam=4,ctranslate2:beam=4,fairseq", DRAFTERS)
+    assert added == ["none", "fairseq-beam4"]
+    assert [(wanted.kind, wanted.beam) for wanted in found] == [
+        ("none", 1), ("fairseq", 4), ("none", 4), ("ctranslate2", 4), ("fairseq", 1),
+    ]  # fmt: skip
 
 
 def test_all_that_is_wrong_with_the_names_is_said_at_once():
     with pytest.raises(OptionError) as refused:
-        parse_systems("ngrm,nat:beta,fairseq,fairseq,fairseq-beam0", DRAFTERS)
+        parse_systems("ngrm,nat:beta,fairseq,fairseq,fairseq-beam0,none:beam=0", DRAFTERS)
     assert refused.value.reasons == [
         "--systems: unknown system 'ngrm'. Did you mean 'ngram'? Known: ctranslate2, fairseq, nat, ngram, none, "
         "fairseq-beamN.",
         "--systems must be name[:option=value...], got nat:beta: write it like nat:beta=3:tau=1.",
         "--systems: unknown system 'fairseq-beam0'. Did you mean 'fairseq'? Known: ctranslate2, fairseq, nat, ngram, "
         "none, fairseq-beamN.",
+        "--systems none:beam=0: beam must be at least 1, got 0: write beam=5.",
         "--systems must not name a system twice, got fairseq twice: leave one out.",
     ]
 

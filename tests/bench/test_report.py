@@ -10,6 +10,7 @@ from fairseq_specdec.config import OptionError
 def make_row(system="none", batch_size=1, **changes):
     row = {
         "system": system,
+        "beam": 1,
         "batch_size": batch_size,
         "sentences": 40,
         "tokens": 500,
@@ -20,9 +21,11 @@ def make_row(system="none", batch_size=1, **changes):
         "p95_ms": 90.0 if batch_size == 1 else None,
         "speedup_vs_fairseq": 1.5,
         "speedup_vs_none": 1.0,
+        "speedup_vs_same_beam": None,
         "acceptance_length": 1.0,
         "metric": {"bleu": 34.123, "signature": "x"},
         "identical": 1.0,
+        "identical_same_beam": None,
         "peak_memory_mb": 99.6,
         "device": "cpu",
         "dtype": "float32",
@@ -67,6 +70,7 @@ def test_notes_say_why_and_how_many_outputs_differ():
         make_row(**relaxed, batch_size=8, identical=0.5),
         make_row("nat", identical=0.975),
         make_row("fairseq-beam5", note="beam 5"),
+        make_row("none:beam=5", note="beam 5", beam=5, identical=0.5, identical_same_beam=0.975),
         FAILED,
     ])  # fmt: skip
     assert found == [
@@ -74,6 +78,8 @@ def test_notes_say_why_and_how_many_outputs_differ():
         "(batch size 8).",
         "* nat: near-ties that flip, or a fault; outputs that differ from fairseq greedy: 1 of 40 (batch size 1).",
         "* fairseq-beam5: beam 5; no output differs.",
+        "* none:beam=5: beam 5; outputs that differ from fairseq greedy: 20 of 40 (batch size 1), from fairseq's beam 5 "
+        "1.",
         "failed: nat at batch size 8: out of memory",
     ]
 

@@ -131,8 +131,10 @@ def test_every_refusal_is_listed(shared):
 
 
 def test_option_of_generation_that_the_engine_refuses_is_refused(load):
-    with pytest.raises(OptionError, match="--systems none: --no-repeat-ngram-size is not supported"):
-        build(load("--no-repeat-ngram-size", "3")[0], "none")
+    with pytest.raises(OptionError, match="--systems none: --diverse-beam-groups, got 2"):
+        build(load("--diverse-beam-groups", "2")[0], "none")
+    with pytest.raises(OptionError, match="--systems ngram:beam=3: --beam must be 1 with --drafter ngram, got 3"):
+        build(load()[0], "ngram:beam=3")
 
 
 @pytest.mark.parametrize(("option", "dtype"), [("--bf16", torch.bfloat16), ("--fp16", torch.float16)])

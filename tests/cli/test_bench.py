@@ -8,7 +8,16 @@ from tests import tiny
 
 FIELDS = [
     *("system", "batch_size", "sentences", "tokens", "seconds", "spread", "tokens_per_second", "p50_ms", "p95_ms"),
-    *("speedup_vs_fairseq", "speedup_vs_none", "acceptance_length", "metric", "identical", "peak_memory_mb"),
+    *(
+        "speedup_vs_fairseq",
+        "speedup_vs_none",
+        "speedup_vs_same_beam",
+        "acceptance_length",
+        "metric",
+        "identical",
+        "identical_same_beam",
+        "peak_memory_mb",
+    ),
     *("device", "dtype", "note"),
 ]
 
@@ -31,7 +40,7 @@ def test_rows_are_those_of_the_contract(bench, data_bin, tmp_path):
     pytest.importorskip("matplotlib")
     nat = tiny.save_random(tmp_path / "nat.pt", data_bin, arch="spec_drafter_tiny", task="spec_drafter", block_size=5)
     path, chart = tmp_path / "out.json", tmp_path / "out.png"
-    names = ["fairseq", "fairseq-beam2", "none", "nat", "nat:beta=3:tau=1"]
+    names = ["fairseq", "fairseq-beam2", "none", "none:beam=2", "nat", "nat:beta=3:tau=1"]
     status, printed, _ = bench(
         *("--drafter-path", str(nat), "--systems", ",".join(names), "--batch-sizes", "1,4", "--repeats", "2"),
         *("--remove-bpe", "--threads", "1", "--json", str(path), "--plot", str(chart)),
@@ -55,6 +64,9 @@ def test_rows_are_those_of_the_contract(bench, data_bin, tmp_path):
         assert [rows[name, size]["identical"] for name in ("fairseq", "none", "nat")] == [1.0, 1.0, 1.0]
         assert rows["fairseq", size]["speedup_vs_fairseq"] == rows["none", size]["speedup_vs_none"] == 1.0
         assert rows["none", size]["acceptance_length"] == 1.0
+        assert rows["none:beam=2", size]["identical_same_beam"] == 1.0
+        assert rows["none:beam=2", size]["speedup_vs_same_beam"] > 0
+        assert (rows["none", size]["beam"], rows["none", size]["identical_same_beam"]) == (1, None)
     assert printed.splitlines()[0] == "6 sentences of test; cpu, float32, 1 threads; median of 2 passes in turn"
     assert printed.count("nat:beta=3:tau=1 *") == 2
     assert "* fairseq-beam2: beam 2; " in printed
