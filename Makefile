@@ -7,7 +7,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: quickstart fuzz test check format test-gpu bench install wheel
+.PHONY: quickstart fuzz parity test check format test-gpu bench install wheel
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/.installed
@@ -16,8 +16,8 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	@$(VENV)/bin/python -m pytest -m "not gpu" -n auto --dist loadfile --no-loadscope-reorder
 
-fuzz: $(VENV)/.installed
-	@$(VENV)/bin/python -m tests.fuzz
+fuzz parity: $(VENV)/.installed
+	@$(VENV)/bin/python -m tests.$@
 
 test-gpu: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -m gpu

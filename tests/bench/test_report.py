@@ -78,8 +78,8 @@ def test_notes_say_why_and_how_many_outputs_differ():
         "(batch size 8).",
         "* nat: near-ties that flip, or a fault; outputs that differ from fairseq greedy: 1 of 40 (batch size 1).",
         "* fairseq-beam5: beam 5; no output differs.",
-        "* none:beam=5: beam 5; outputs that differ from fairseq greedy: 20 of 40 (batch size 1), from fairseq's beam 5 "
-        "1.",
+        "* none:beam=5: beam 5; outputs that differ from fairseq greedy: 20 of 40 (batch size 1), from fairseq's "
+        "beam 5 1.",
         "failed: nat at batch size 8: out of memory",
     ]
 
