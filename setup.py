@@ -6,6 +6,7 @@ name.
 The install steps that avoid a second torch in build isolation are in the Makefile.
 """
 
+import platform
 import re
 from pathlib import Path
 
@@ -17,7 +18,19 @@ README = Path(__file__).with_name("README.md")
 NATIVE = Path("fairseq_specdec/engine/native")
 CSRC = NATIVE / "csrc"
 NOTE = "_native_build.txt"  # read by engine/native/missing.py
-INSTRUCTION_SETS = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "portable": []}
+COMMON = ["-O3", "-std=c++17", "-ffp-contract=off"]  # sums are fused where the source says so and nowhere else
+QUIET = ["-Wno-psabi", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]  # GCC 12 warns of its own header for AVX-512
+OPENMP = ["-Xclang", "-fopenmp"] if platform.system() == "Darwin" else ["-fopenmp"]
+AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mlzcnt", "-mmovbe", "-mpopcnt"]  # older compilers know these
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl"]
+X86 = {"avx512": AVX512, "avx2": AVX2, "portable": []}
+ARM = {"neon": ["-march=armv8-a"]}
+
+
+def instruction_sets(machine: str) -> dict[str, list[str]]:
+    """Return the libraries to build for a machine, and the compiler's flags for each."""
+    families = {"x86_64": X86, "amd64": X86, "aarch64": ARM, "arm64": ARM}
+    return families.get(machine.lower(), {"portable": []})
 
 
 def library(name: str, flags: list[str]) -> Extension:
@@ -30,7 +43,7 @@ def library(name: str, flags: list[str]) -> Extension:
         f"fairseq_specdec.engine.native._native_{name}",
         [str(CSRC / f"{name}.cpp")],
         depends=sorted(map(str, CSRC.glob("*.h"))),
-        extra_compile_args=["-O3", "-std=c++17", "-fopenmp", "-Wno-psabi", *flags],
+        extra_compile_args=[*COMMON, *QUIET, *OPENMP, *flags],
         language="c++",
         optional=True,
     )
@@ -105,7 +118,7 @@ setup(
     packages=find_packages(include=["fairseq_specdec", "fairseq_specdec.*"]),
     py_modules=["fairseq_specdec_command"],
     cmdclass={"build_ext": BuildLibraries, "bdist_wheel": PlatformWheel},
-    ext_modules=[library(name, flags) for name, flags in INSTRUCTION_SETS.items()],
+    ext_modules=[library(*one) for one in instruction_sets(platform.machine()).items()],
     python_requires=">=3.10,<3.13",
     install_requires=[
         "torch>=2.2",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 from functools import cache
 from pathlib import Path
 
@@ -63,9 +64,16 @@ def layers_by() -> str:
 
 
 def instruction_sets() -> list[str]:
-    """Return the names of the libraries that this processor can run, best first."""
-    known = {"AVX512": ["avx512", "avx2"], "AVX2": ["avx2"]}
-    return [*known.get(torch.backends.cpu.get_cpu_capability(), []), "portable"]
+    """Return the names of the libraries that this processor can run, best first.
+
+    The portable one is slower than torch where torch has code for a processor's wider registers, so it is for those
+    for which torch has none either.
+    """
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return ["neon"]
+    portable = ["portable"]
+    known = {"AVX512": ["avx512", "avx2"], "AVX2": ["avx2"], "DEFAULT": portable, "NO AVX": portable}
+    return known.get(torch.backends.cpu.get_cpu_capability(), [])
 
 
 def load(name: str) -> ctypes.CDLL | None:

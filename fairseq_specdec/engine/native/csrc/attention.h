@@ -23,23 +23,21 @@ struct Keys {
     const float* mask;                        // [rows, extent], added to the scores, or null
 };
 
-// Products of a query with 16 keys.
+// Products of a query with kWidth keys.
 static inline Vec products(const float* query, const float* const* keys, int64_t n) {
-    Vec acc[kLanes] = {};
+    Vec acc[kWidth] = {};
     int64_t d = 0;
-    for (; d + kLanes <= n; d += kLanes) {
+    for (; d + kWidth <= n; d += kWidth) {
         const Vec q = load(query + d);
-        for (int k = 0; k < kLanes; ++k) acc[k] += q * load(keys[k] + d);
+        UNROLLED for (int k = 0; k < kWidth; ++k) acc[k] = fma(q, load(keys[k] + d), acc[k]);
     }
-    for (; d < n; ++d)
-        for (int k = 0; k < kLanes; ++k) acc[k][d % kLanes] += query[d] * keys[k][d];
-    return sums(acc);
-}
-
-static inline float highest_of(Vec v) {
-    float highest = v[0];
-    for (int i = 1; i < kLanes; ++i) highest = v[i] > highest ? v[i] : highest;
-    return highest;
+    Vec total = sums(acc);
+    for (; d < n; ++d) {
+        float at[kWidth];
+        for (int k = 0; k < kWidth; ++k) at[k] = keys[k][d];
+        total = fma(broadcast(query[d]), load(at), total);
+    }
+    return total;
 }
 
 // Positions that a query looks at, in their order: those of the row up to a number, or those of a path.
@@ -49,7 +47,20 @@ struct Visible {
     int64_t operator[](int64_t i) const { return slots ? slots[i] : i; }
 };
 
-// scores: room for all visible positions, rounded up to 16.
+// Values by their keys' shares: kVectors * kWidth channels of them.
+template <int kVectors>
+static inline void weigh(const float* shares, const float* values, const Visible& seen, int64_t stride, float scale,
+                         float* out) {
+    Vec acc[kVectors] = {};
+    for (int64_t j = 0; j < seen.n; ++j) {
+        const Vec share = broadcast(shares[j]);
+        const float* value = values + seen[j] * stride;
+        UNROLLED for (int i = 0; i < kVectors; ++i) acc[i] = fma(share, load(value + i * kWidth), acc[i]);
+    }
+    UNROLLED for (int i = 0; i < kVectors; ++i) store(out + i * kWidth, acc[i] * scale);
+}
+
+// scores: room for all visible positions, rounded up to kWidth.
 static void attend(const float* query, const Keys& at, const Visible& seen, int64_t row, int64_t head, int64_t head_dim,
                    float scale, float* scores, float* out) {
     const int64_t visible = seen.n;
@@ -58,43 +69,35 @@ static void attend(const float* query, const Keys& at, const Visible& seen, int6
     const float* mask = at.mask ? at.mask + row * at.extent : nullptr;
     const Vec lowest = broadcast(-INFINITY);
     Vec highest = lowest;
-    for (int64_t j = 0; j < visible; j += kLanes) {
+    for (int64_t j = 0; j < visible; j += kWidth) {
         const int64_t left = visible - j;  // behind them the last key stands in, and does not count
-        const float* at_key[kLanes];
-        for (int64_t k = 0; k < kLanes; ++k) at_key[k] = keys + seen[j + std::min(k, left - 1)] * at.stride;
+        const float* at_key[kWidth];
+        for (int64_t k = 0; k < kWidth; ++k) at_key[k] = keys + seen[j + std::min(k, left - 1)] * at.stride;
         Vec s = products(query, at_key, head_dim) * scale;
         if (mask) {
-            float hidden[kLanes] = {};
-            std::memcpy(hidden, mask + j, std::min<int64_t>(kLanes, left) * sizeof(float));
+            float hidden[kWidth] = {};
+            std::memcpy(hidden, mask + j, std::min<int64_t>(kWidth, left) * sizeof(float));
             s += load(hidden);
         }
-        if (left < kLanes) s = kFirst < static_cast<int32_t>(left) ? s : lowest;
+        if (left < kWidth) s = first() < static_cast<int32_t>(left) ? s : lowest;
         store(scores + j, s);
-        highest = s > highest ? s : highest;
+        highest = greater(s, highest);
     }
     const float top = highest_of(highest);
     Vec total = {};
-    for (int64_t j = 0; j < visible; j += kLanes) {
+    for (int64_t j = 0; j < visible; j += kWidth) {
         const Vec p = exp_nonpositive(load(scores + j) - top);
         store(scores + j, p);
         total += p;
     }
     const float share = 1.0f / sum(total);
     int64_t d = 0;
-    for (; d + 4 * kLanes <= head_dim; d += 4 * kLanes) {
-        Vec acc[4] = {};
-        for (int64_t j = 0; j < visible; ++j)
-            for (int i = 0; i < 4; ++i) acc[i] += scores[j] * load(values + seen[j] * at.stride + d + i * kLanes);
-        for (int i = 0; i < 4; ++i) store(out + d + i * kLanes, acc[i] * share);
-    }
-    for (; d + kLanes <= head_dim; d += kLanes) {
-        Vec acc = {};
-        for (int64_t j = 0; j < visible; ++j) acc += scores[j] * load(values + seen[j] * at.stride + d);
-        store(out + d, acc * share);
-    }
+    for (; d + 8 * kWidth <= head_dim; d += 8 * kWidth) weigh<8>(scores, values + d, seen, at.stride, share, out + d);
+    for (; d + 4 * kWidth <= head_dim; d += 4 * kWidth) weigh<4>(scores, values + d, seen, at.stride, share, out + d);
+    for (; d + kWidth <= head_dim; d += kWidth) weigh<1>(scores, values + d, seen, at.stride, share, out + d);
     for (; d < head_dim; ++d) {
         float acc = 0.0f;
-        for (int64_t j = 0; j < visible; ++j) acc += scores[j] * values[seen[j] * at.stride + d];
+        for (int64_t j = 0; j < visible; ++j) acc = fma(scores[j], values[seen[j] * at.stride + d], acc);
         out[d] = acc * share;
     }
 }

@@ -90,14 +90,11 @@ static void edit(const Rules& rules, int64_t sentence, int64_t step, const int64
 
 // The best of a position's scores with its beam's total added.
 static void find_best(const float* scores, int64_t symbols, float total, Best& best) {
-    constexpr int64_t kBlock = 8 * kLanes;
+    constexpr int64_t kBlock = 16 * kWidth;
     int64_t i = 0;
     for (; i + kBlock <= symbols; i += kBlock) {  // most blocks hold none of the best
         Vec highest = load(scores + i);
-        for (int64_t j = kLanes; j < kBlock; j += kLanes) {
-            const Vec v = load(scores + i + j);
-            highest = v > highest ? v : highest;
-        }
+        for (int64_t j = kWidth; j < kBlock; j += kWidth) highest = greater(load(scores + i + j), highest);
         if (!(highest_of(highest) + total > best.least())) continue;
         for (int64_t j = i; j < i + kBlock; ++j) best.add(scores[j] + total, j);
     }

@@ -40,21 +40,22 @@ static void embed(const Decoder& w, const int64_t* tokens, int64_t rows, int64_t
 
 // Log-softmax in place. Returns whether the scores are numbers; if one is NaN all are.
 static bool log_softmax(float* x, int64_t n, float temperature) {
-    Vec highest = broadcast(-INFINITY), total = {};
-    int64_t i = 0;
+    constexpr int kStep = 4 * kWidth;  // four sums at a time: one would wait for itself
+    const int64_t whole = n - n % kStep;
+    Vec highest[4], total[4] = {};
     float top = -INFINITY, rest = 0.0f;
     if (temperature != 1.0f)
-        for (i = 0; i < n; ++i) x[i] /= temperature;
-    for (i = 0; i + kLanes <= n; i += kLanes) {
-        const Vec v = load(x + i);
-        highest = v > highest ? v : highest;
-    }
-    for (; i < n; ++i) top = x[i] > top ? x[i] : top;
-    top = std::max(top, highest_of(highest));
-    for (i = 0; i + kLanes <= n; i += kLanes) total += exp_nonpositive(load(x + i) - top);
-    for (; i < n; ++i) rest += std::exp(x[i] - top);
-    const float log_total = std::log(sum(total) + rest);
-    for (i = 0; i + kLanes <= n; i += kLanes) store(x + i, load(x + i) - top - log_total);
-    for (; i < n; ++i) x[i] = x[i] - top - log_total;
+        for (int64_t i = 0; i < n; ++i) x[i] /= temperature;
+    for (Vec& v : highest) v = broadcast(top);
+    for (int64_t i = 0; i < whole; i += kStep)
+        for (int j = 0; j < 4; ++j) highest[j] = greater(load(x + i + j * kWidth), highest[j]);
+    for (int64_t i = whole; i < n; ++i) top = x[i] > top ? x[i] : top;
+    for (const Vec& v : highest) top = std::max(top, highest_of(v));
+    for (int64_t i = 0; i < whole; i += kStep)
+        for (int j = 0; j < 4; ++j) total[j] += exp_nonpositive(load(x + i + j * kWidth) - top);
+    for (int64_t i = whole; i < n; ++i) rest += std::exp(x[i] - top);
+    const float log_total = std::log(sum((total[0] + total[1]) + (total[2] + total[3])) + rest);
+    for (int64_t i = 0; i < whole; i += kWidth) store(x + i, load(x + i) - top - log_total);
+    for (int64_t i = whole; i < n; ++i) x[i] = x[i] - top - log_total;
     return log_total == log_total;
 }

@@ -1,12 +1,13 @@
 // A Transformer layer over many positions a row, in one team of threads.
 #pragma once
 
-#include <omp.h>
 
 #include <vector>
 
 #include "attention.h"
 #include "linear.h"
+
+extern "C" int omp_get_thread_num(), omp_get_num_threads();  // of omp.h, which a compiler for macOS has not
 
 struct Norm {
     const float *weight, *bias;
@@ -30,18 +31,18 @@ static void norm(const Norm& w, const float* x, float* y, int64_t channels) {
     Vec sums = {}, squares = {};
     int64_t c = 0;
     float total = 0.0f, square = 0.0f;
-    for (; c + kLanes <= channels; c += kLanes) sums += load(x + c);
+    for (; c + kWidth <= channels; c += kWidth) sums += load(x + c);
     for (; c < channels; ++c) total += x[c];
     const float mean = (sum(sums) + total) / channels;
-    for (c = 0; c + kLanes <= channels; c += kLanes) {
+    for (c = 0; c + kWidth <= channels; c += kWidth) {
         const Vec d = load(x + c) - mean;
-        squares += d * d;
+        squares = fma(d, d, squares);
     }
-    for (; c < channels; ++c) square += (x[c] - mean) * (x[c] - mean);
+    for (; c < channels; ++c) square = fma(x[c] - mean, x[c] - mean, square);
     const float scale = 1.0 / std::sqrt((sum(squares) + square) / channels + w.eps);
-    for (c = 0; c + kLanes <= channels; c += kLanes)
-        store(y + c, (load(x + c) - mean) * scale * load(w.weight + c) + load(w.bias + c));
-    for (; c < channels; ++c) y[c] = (x[c] - mean) * scale * w.weight[c] + w.bias[c];
+    for (c = 0; c + kWidth <= channels; c += kWidth)
+        store(y + c, fma((load(x + c) - mean) * scale, load(w.weight + c), load(w.bias + c)));
+    for (; c < channels; ++c) y[c] = fma((x[c] - mean) * scale, w.weight[c], w.bias[c]);
 }
 
 // Work of one pass through a layer, shared by a team: every thread calls the same methods in the same order.
@@ -139,7 +140,7 @@ class Pass {
         const int64_t C = w.channels, D = C / w.heads, n = positions * w.heads;
         const float scale = 1.0 / std::sqrt(static_cast<double>(D));
         thread_local std::vector<float> scores;
-        scores.resize((along ? along->stride : keys.extent) + kLanes);
+        scores.resize((along ? along->stride : keys.extent) + kWidth);
         for (int64_t i = worker.begin(n), end = worker.end(n); i < end; ++i) {
             const int64_t row = i / (w.heads * width), head = i / width % w.heads, index = i % width;
             const int64_t p = row * width + index;

@@ -5,8 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <utility>
 
 #include "vec.h"
 
@@ -29,62 +27,101 @@ struct Linear {
 
 enum Epilogue : int64_t { kStore, kRelu, kGelu, kAdd };  // what happens to the sums: kAdd adds them to what is there
 
-constexpr int kMaxRows = kAccumulators < 12 ? kAccumulators : 12;  // of a tile
-
-static inline float gelu(float x) { return 0.5f * x * (1.0f + std::erf(x * 0.70710678f)); }
-
+constexpr int kMaxRows = kTile < 12 ? kTile : 12;  // of a tile
+constexpr int kMaxLevel = kTile < 4 ? 1 : kTile < 16 ? 2 : 3;  // a tile has 1 << level panels; so many are passed at a time
 constexpr int kAsk = 64;  // inputs ahead of the multiplications
 
 // kAhead: ask for weights, so that they are in the second cache when it is their turn. Behind the end of a panel come
 // those of the next group, whose first inputs nobody else would ask for in time.
 template <typename Number, int kRows, int kPanels, bool kAhead>
 static void tile(const Linear& w, const float* x, int64_t first_panel, float* sums) {
+    constexpr int kVectors = kPanels * kParts;
     const Number* panel = static_cast<const Number*>(w.panels) + first_panel * w.inputs * kLanes;
-    const int64_t next = w.inputs * kLanes, last = w.inputs - kAsk;
-    Vec acc[kRows][kPanels] = {};
-    for (int64_t k = 0; k < w.inputs; ++k) {
-        const int64_t ahead = kAsk * kLanes + (k < last ? 0 : (kPanels - 1) * next);
-        Vec b[kPanels];
-        for (int p = 0; p < kPanels; ++p) {
-            const Number* at = panel + p * next + k * kLanes;
-            b[p] = load(at);
-            if (kAhead) __builtin_prefetch(at + ahead, 0, 2);
+    const int64_t inputs = w.inputs, next = inputs * kLanes;
+    Vec acc[kRows][kVectors];
+    UNROLLED for (int r = 0; r < kRows; ++r)
+        UNROLLED for (int i = 0; i < kVectors; ++i) acc[r][i] = Vec{};
+    int64_t k = 0;
+    for (const int64_t stop : {kAhead ? inputs - kAsk : 0, inputs}) {
+        const int64_t ahead = kAsk * kLanes + (stop < inputs ? 0 : (kPanels - 1) * next);
+        for (; k < stop; ++k) {
+            const Number* at = panel + k * kLanes;
+            if (kAhead)
+                UNROLLED for (int p = 0; p < kPanels; ++p) __builtin_prefetch(at + p * next + ahead, 0, 2);
+            const auto weights = [=](int i) { return load(at + i / kParts * next + i % kParts * kWidth); };
+            const auto input = [=](int r) { return broadcast(x[r * inputs + k]); };
+            if constexpr (kRows > kVectors) {  // the fewer stay in registers, the others come one by one
+                Vec b[kVectors];
+                UNROLLED for (int i = 0; i < kVectors; ++i) b[i] = weights(i);
+                UNROLLED for (int r = 0; r < kRows; ++r) {
+                    const Vec each = input(r);
+                    UNROLLED for (int i = 0; i < kVectors; ++i) acc[r][i] = fma(each, b[i], acc[r][i]);
+                }
+            } else {
+                Vec each[kRows];
+                UNROLLED for (int r = 0; r < kRows; ++r) each[r] = input(r);
+                UNROLLED for (int i = 0; i < kVectors; ++i) {
+                    const Vec b = weights(i);
+                    UNROLLED for (int r = 0; r < kRows; ++r) acc[r][i] = fma(each[r], b, acc[r][i]);
+                }
+            }
         }
-        for (int r = 0; r < kRows; ++r)
-            for (int p = 0; p < kPanels; ++p) acc[r][p] += x[r * w.inputs + k] * b[p];
     }
-    std::memcpy(sums, acc, sizeof acc);
+    UNROLLED for (int r = 0; r < kRows; ++r)
+        UNROLLED for (int i = 0; i < kVectors; ++i) store(sums + (r * kVectors + i) * kWidth, acc[r][i]);
 }
 
-// sums [rows, panels * 16] with bias and epilogue -> out.
-static void finish(const Linear& w, const float* sums, int64_t rows, int64_t first, int64_t panels, float* out,
-                   int64_t stride, Epilogue epilogue) {
-    const int64_t begin = first * kLanes, width = std::min(panels * kLanes, w.outputs - begin);
+// x times the normal distribution's share below x.
+static inline Vec gelu(Vec x) { return 0.5f * x * (1.0f + erf(x * 0.70710678f)); }
+
+template <Epilogue kEpilogue>
+static inline Vec finished(Vec v, const float* there) {
+    if (kEpilogue == kRelu) return v < 0.0f ? Vec{} : v;  // NaN stays
+    if (kEpilogue == kGelu) return gelu(v);
+    return kEpilogue == kAdd ? load(there) + v : v;
+}
+
+// One panel of sums with bias and epilogue -> out; the last panel of a map may have fewer outputs than lanes.
+template <Epilogue kEpilogue>
+static void finish(const Linear& w, const float* sums, int64_t sums_stride, int64_t rows, int64_t panel, float* out,
+                   int64_t stride) {
+    const int64_t begin = panel * kLanes, width = std::min<int64_t>(kLanes, w.outputs - begin);
+    static constexpr float kNoBias[kLanes] = {};
+    float room[2][kLanes] = {}, there[kLanes] = {};
+    const auto lanes = [=](const float* from, float* copy) {  // of this panel; those that are not there are zeros
+        if (width == kLanes) return from + begin;
+        return static_cast<const float*>(std::memcpy(copy, from + begin, width * sizeof(float)));
+    };
+    const float* bias = w.bias ? lanes(w.bias, room[0]) : kNoBias;
+    const float* scales = w.scales ? lanes(w.scales, room[1]) : nullptr;
     for (int64_t r = 0; r < rows; ++r) {
-        const float* from = sums + r * panels * kLanes;
         float* to = out + r * stride + begin;
-        for (int64_t j = 0; j < width; ++j) {
-            float v = w.scales ? from[j] * w.scales[begin + j] : from[j];
-            v += w.bias ? w.bias[begin + j] : 0.0f;
-            if (epilogue == kRelu) v = v < 0.0f ? 0.0f : v;  // NaN stays
-            if (epilogue == kGelu) v = gelu(v);
-            to[j] = epilogue == kAdd ? to[j] + v : v;
+        float* at = width == kLanes ? to : there;
+        if (kEpilogue == kAdd && at == there) std::memcpy(there, to, width * sizeof(float));
+        for (int j = 0; j < kLanes; j += kWidth) {
+            Vec v = load(sums + r * sums_stride + j);
+            if (scales) v = v * load(scales + j);
+            store(at + j, finished<kEpilogue>(v + load(bias + j), at + j));
         }
+        if (at == there) std::memcpy(to, there, width * sizeof(float));
     }
 }
+
+typedef void (*Finish)(const Linear&, const float*, int64_t, int64_t, int64_t, float*, int64_t);
+static constexpr Finish kFinish[] = {finish<kStore>, finish<kRelu>, finish<kGelu>, finish<kAdd>};  // by epilogue
 
 typedef void (*Tile)(const Linear&, const float*, int64_t, float*);
 
 template <typename Number, int kRows, int kPanels, bool kAhead>
 constexpr Tile tile_or_null() {
-    if constexpr (kRows * kPanels <= kAccumulators) return tile<Number, kRows, kPanels, kAhead>;
+    if constexpr (kRows * kPanels <= kTile) return tile<Number, kRows, kPanels, kAhead>;
     return nullptr;
 }
 
 // Tiles by rows - 1 and by log2 of the panels.
 template <typename Number, bool kAhead, int... kRow>
 static const Tile* tiles_of(int64_t rows, std::integer_sequence<int, kRow...>) {
-    static const Tile table[sizeof...(kRow)][4] = {
+    static constexpr Tile table[sizeof...(kRow)][4] = {
         {tile_or_null<Number, kRow + 1, 1, kAhead>(), tile_or_null<Number, kRow + 1, 2, kAhead>(),
          tile_or_null<Number, kRow + 1, 4, kAhead>(), tile_or_null<Number, kRow + 1, 8, kAhead>()}...};
     return table[rows - 1];
@@ -98,28 +135,38 @@ static const Tile* tiles_of(int64_t kind, int64_t rows) {
     return tiles_of<float, kAhead>(rows, every);
 }
 
+// Rows of x by some panels: as many panels at a time as registers hold. ahead: nobody has read these weights yet.
+static void multiply(const Linear& w, const float* x, int64_t rows, int64_t panel, int64_t panels, bool ahead, float* out,
+                     int64_t stride, Epilogue epilogue) {
+    alignas(64) float sums[kTile * kLanes];
+    const Tile* tiles = ahead ? tiles_of<true>(w.kind, rows) : tiles_of<false>(w.kind, rows);
+    const int64_t last = panel + panels;
+    for (int level = kMaxLevel; panel < last; --level)
+        for (; tiles[level] && last - panel >= 1 << level; panel += 1 << level) {
+            tiles[level](w, x, panel, sums);
+            for (int64_t p = 0; p < 1 << level; ++p)
+                kFinish[epilogue](w, sums + p * kLanes, kLanes << level, rows, panel + p, out, stride);
+        }
+}
+
 // One thread's part of [rows, inputs] x -> [rows, outputs] out. stride: floats from one row of out to the next.
+//
+// Pieces are a panel by a block of rows, in the order of the panels. Panels of which a thread has every row are passed in
+// groups: each block of rows, which stays in the first cache, meets the group's weights, which stay in the second.
 static void linear(const Linear& w, const float* x, int64_t rows, float* out, int64_t stride, Epilogue epilogue,
                    const Worker& worker) {
+    if (rows <= 0) return;
     const int64_t n_panels = (w.outputs + kLanes - 1) / kLanes;
     const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
-    const int64_t block = (rows + n_blocks - 1) / n_blocks;  // rows of a tile, the same in all but the last
-    int level = 3;  // as many panels at a time as registers hold, if that leaves work for every thread
-    const Tile* tiles = tiles_of<false>(w.kind, block);
-    while (level > 0 && (!tiles[level] || (n_panels >> level) * n_blocks < worker.team)) --level;
-    const int64_t n_groups = (n_panels + (1 << level) - 1) >> level, n_tasks = n_groups * n_blocks;
-    const int64_t end = worker.end(n_tasks);
-    alignas(64) float sums[kAccumulators * kLanes];
-    for (int64_t task = worker.begin(n_tasks); task < end; ++task) {
-        const int64_t row = task % n_blocks * block, n_rows = std::min(block, rows - row);
-        if (n_rows <= 0) continue;
-        const Tile* of_rows = row == 0 ? tiles_of<true>(w.kind, n_rows) : tiles_of<false>(w.kind, n_rows);  // later rows find them near
-        int64_t panel = (task / n_blocks) << level;
-        const int64_t last = std::min(n_panels, panel + (1 << level));
-        for (int l = level; panel < last; --l)  // the last group may have fewer
-            for (; last - panel >= 1 << l; panel += 1 << l) {
-                of_rows[l](w, x + row * w.inputs, panel, sums);
-                finish(w, sums, n_rows, panel, 1 << l, out + row * stride, stride, epilogue);
-            }
+    const int64_t end = worker.end(n_panels * n_blocks);
+    for (int64_t piece = worker.begin(n_panels * n_blocks); piece < end;) {
+        const int64_t panel = piece / n_blocks, first = piece % n_blocks, whole = (end - piece) / n_blocks;
+        const int64_t panels = first > 0 ? 1 : std::clamp<int64_t>(whole, 1, 1 << kMaxLevel);
+        const int64_t last = std::min(n_blocks, first + end - piece);
+        for (int64_t block = first; block < last; ++block) {
+            const int64_t row = rows * block / n_blocks, n = rows * (block + 1) / n_blocks - row;
+            multiply(w, x + row * w.inputs, n, panel, panels, block == first, out + row * stride, stride, epilogue);
+        }
+        piece += (last - first) * panels;
     }
 }

@@ -19,22 +19,18 @@ static int64_t trim(int64_t rows, const int64_t* drafted, const int64_t* lengths
 
 // The first of the highest scores, none of which is NaN.
 static int64_t best_of(const float* scores, int64_t n) {
-    Vec highest = broadcast(-INFINITY);
-    int64_t i = 0;
+    constexpr int kStep = 4 * kWidth;
+    const int64_t whole = n - n % kStep;
+    Vec highest[4];
     float top = -INFINITY;
-    for (; i + kLanes <= n; i += kLanes) {
-        const Vec v = load(scores + i);
-        highest = v > highest ? v : highest;
-    }
+    int64_t i = 0;
+    for (Vec& v : highest) v = broadcast(top);
+    for (; i < whole; i += kStep)
+        for (int j = 0; j < 4; ++j) highest[j] = greater(load(scores + i + j * kWidth), highest[j]);
     for (; i < n; ++i) top = std::max(top, scores[i]);
-    const Vec wanted = broadcast(std::max(top, highest_of(highest)));
-    for (i = 0; i + kLanes <= n; i += kLanes) {
-        const VecInt here = load(scores + i) == wanted;
-        int32_t any = 0;
-        for (int j = 0; j < kLanes; ++j) any |= here[j];
-        if (any) break;
-    }
-    while (i + 1 < n && scores[i] != wanted[0]) ++i;
+    for (const Vec& v : highest) top = std::max(top, highest_of(v));
+    for (i = 0; i < whole && !any(load(scores + i) == broadcast(top)); i += kWidth) {}
+    while (i + 1 < n && scores[i] != top) ++i;
     return i;
 }
 
