@@ -104,7 +104,7 @@ class Parity:
                 found = generator.generate(models, sample, prefix_tokens=oracle.prefix_of(sample, options))
                 oracle.assert_same(wanted, found)
                 for one, other in zip(sum(wanted, []), sum(found, []), strict=True):
-                    assert one["alignment"] == other["alignment"] or one["alignment"].numel() == 0
+                    assert str(one["alignment"]) == str(other["alignment"])
         return "="
 
     def page(self) -> str:

@@ -24,12 +24,13 @@ CHOICES = {
 
 
 def block(heading, language=""):
-    """Return the first code block behind a heading."""
-    return re.search(rf"## {heading}\n.*?```{language}\n(.*?)```", README, re.DOTALL)[1]
+    """Return the code blocks of a language below a heading, one after the other."""
+    section = re.search(rf"\n## {heading}\n(.*?)(?=\n## |\Z)", README, re.DOTALL)[1]
+    return "".join(re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL))
 
 
 def commands(heading):
-    """Return the commands of a block, a line each, with choices filled in."""
+    """Return the commands of a section, a line each, with choices filled in."""
     text = block(heading).replace("\\\n", "")
     for written, chosen in CHOICES.items():
         text = text.replace(written, chosen)
@@ -64,12 +65,15 @@ def test_a_drafter_is_trained_and_decodes_by_the_commands_of_the_readme(place):
     trained = place / "checkpoints" / "checkpoint_last.pt"
     for name in ("DRAFTER.pt", "drafter.pt"):
         (place / name).symlink_to(trained)
-    (decode,) = commands("Decode")
-    hypotheses = re.findall(r"^H-\d+\t\S+\t(.*)$", run(decode, place), re.MULTILINE)
-    assert len(hypotheses) == tiny.SPLITS["test"]
-    python = block("Decode", "python").replace("model.generate", "print(model.generate").rstrip() + ")"
-    python = python.replace("Two young men are outside .", (place / "VALID.de").read_text("utf-8").splitlines()[0])
-    assert re.fullmatch(r"\['\S.*'\]\n", run(f"python - <<'EOF'\n{python}\nEOF", place))
+    for decode, beam in zip(commands("Decode"), (5, 1), strict=True):
+        hypotheses = re.findall(r"^H-\d+\t\S+\t(.*)$", run(decode, place), re.MULTILINE)
+        assert len(hypotheses) == beam * tiny.SPLITS["test"]
+    sentence = (place / "VALID.de").read_text("utf-8").splitlines()[0]
+    python = block("Decode", "python").replace("Two young men are outside .", sentence)
+    python = re.sub(r"^(model\.generate\(.*|best\.text.*)$", r"print(\1)", python, flags=re.MULTILINE)
+    said = run(f"python - <<'EOF'\n{python}\nEOF", place)
+    assert re.search(r"^\['\S.*'\]$", said, re.MULTILINE)
+    assert re.search(r"^\('\S.*', -\d+\.\d+, tensor\(.*, \['.*', '.*'\]\)$", said, re.MULTILINE | re.DOTALL)
 
 
 def test_shards_are_put_together_by_the_commands_of_the_readme(place):
