@@ -59,10 +59,8 @@ def load(given: Namespace) -> Loaded:
         given: options, as fairseq parses them.
 
     Raises:
-        OptionError: a file that they name cannot be read, or two precisions are asked for.
+        OptionError: a file that they name cannot be read.
     """
-    if given.fp16 and given.bf16:
-        raise OptionError(["--fp16 and --bf16 exclude each other, got both: leave one out."])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of hydra, about how fairseq calls it
         cfg = convert_namespace_to_omegaconf(given)

@@ -65,8 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Namespace:
-    """Read the options of the benchmark, and fairseq's into ``args.fairseq``."""
+    """Read the options of the benchmark, and fairseq's into ``args.fairseq``.
+
+    Raises:
+        OptionError: two precisions are asked for.
+    """
     args, rest = parser.parse_known_args(argv)
+    if {"--fp16", "--bf16"} <= set(rest):  # fairseq's parser would speak of TPUs
+        raise OptionError(["--fp16 and --bf16 exclude each other, got both: leave one out."])
     others = fairseq_options.get_generation_parser(default_task=TASK)
     others.prog, others.usage = parser.prog, parser.usage
     args.fairseq = fairseq_options.parse_args_and_arch(others, rest)
