@@ -104,10 +104,7 @@ class SpecDecoder:
             [B] int64, how many tokens each row was given.
         """
         lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
-        width = lprobs.size(1)
-        constrain(
-            lprobs, lambda: state.steps(width), state.limits, state.reach(width), lambda: state.history(draft, width)
-        )
+        _constrain(lprobs, state, draft)
         verdict = self.accept(draft, lprobs)
         kept = state.commit(draft, verdict, lprobs)
         self.verifier.commit(kept)
@@ -131,8 +128,9 @@ class SpecDecoder:
         """
         tokens = state.tokens[:, :1].repeat(1, n)
         lprobs = self.verifier.score(tokens, state.max_length - 1)
-        constrain(lprobs, lambda: state.steps(n), state.limits, state.reach(n))
-        self.accept(DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1)), lprobs)
+        draft = DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1))
+        _constrain(lprobs, state, draft)
+        self.accept(draft, lprobs)
 
     def _drop_finished(self, state: DecodeState) -> None:
         """Drop finished rows everywhere, when enough of them have gathered; the others do not notice."""
@@ -140,3 +138,9 @@ class SpecDecoder:
         if rows is not None:
             for part in (state, self.verifier, self.drafter):
                 part.select_rows(rows)
+
+
+def _constrain(lprobs: Tensor, state: DecodeState, draft: DraftBlock) -> None:
+    """Do to the scores [B, K + 1, V] of a draft's positions what the options say, in place."""
+    n = lprobs.size(1)
+    constrain(lprobs, lambda: state.steps(n), state.limits, state.reach(n), lambda: state.history(draft, n))

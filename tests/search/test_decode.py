@@ -23,6 +23,7 @@ OPTIONS = {
     "unkpen": {"unkpen": -3.0},
     "temperature 0.7, lenpen 0.5": {"temperature": 0.7, "lenpen": 0.5},
     "match_source_len": {"match_source_len": True},
+    "no bigram twice": {"no_repeat_ngram_size": 2},
     "unnormalized": {"unnormalized": True},
 }
 
