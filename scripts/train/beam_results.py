@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Hold beam search against fairseq's own: every hypothesis of every sentence, their order and their scores.
+
+    beam_results.py DATA_BIN --path V.pt [--path-of-second W.pt] --out results.json [--limit N] [--gen-subset test]
+                    [--page README.md:beams]
+
+Stock generator and ours decode the same batches in one process. Rows are kept as they are made: a run that was
+interrupted leaves those that it had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from card import counts, origin, table, write_table
+from decoding_runs import environment
+from fairseq import checkpoint_utils
+from torch import nn
+from tqdm import tqdm
+
+from fairseq_specdec.files import write_whole
+from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
+
+COMMAND = "scripts/train/beam_results.py"
+# label: options, batch sizes, whether two models decode
+CASES: dict[str, tuple[dict[str, Any], tuple[int, ...], bool]] = {
+    "beam 5": ({"beam": 5}, (1, 8, 64), False),
+    "beam 2": ({"beam": 2}, (64,), False),
+    "beam 8": ({"beam": 8}, (64,), False),
+    "beam 5, --no-repeat-ngram-size 3": ({"beam": 5, "no_repeat_ngram_size": 3}, (64,), False),
+    "beam 5, --prefix-size 3": ({"beam": 5, "prefix_size": 3}, (64,), False),
+    "beam 5, --lenpen 2 --min-len 10": ({"beam": 5, "lenpen": 2.0, "min_len": 10}, (64,), False),
+    "beam 5, two models": ({"beam": 5}, (64,), True),
+}
+
+
+class Comparison:
+    """Decodes with both generators.
+
+    Args:
+        args: the command line's.
+    """
+
+    def __init__(self, args: Namespace) -> None:
+        self.models, _, self.stock = checkpoint_utils.load_model_ensemble_and_task([args.path], {"data": args.data})
+        self.second: list[nn.Module] = []
+        if args.path_of_second:
+            self.second, _ = checkpoint_utils.load_model_ensemble([args.path_of_second], task=self.stock)
+        for model in (*self.models, *self.second):
+            model.eval()
+        self.subset, self.limit = args.gen_subset, args.limit
+        self.stock.load_dataset(self.subset)
+        languages = {"source_lang": self.stock.cfg.source_lang, "target_lang": self.stock.cfg.target_lang}
+        self.config = {"data": args.data, "dataset_impl": None, "required_seq_len_multiple": 1, **languages}
+
+    def _samples(self, size: int) -> Iterator[dict[str, Any]]:
+        data, n = self.stock.dataset(self.subset), 0
+        for sample in self.stock.get_batch_iterator(data, max_sentences=size).next_epoch_itr(shuffle=False):
+            yield sample
+            n += sample["nsentences"]
+            if self.limit and n >= self.limit:
+                return
+
+    def row(self, label: str, size: int) -> dict[str, Any]:
+        """Decode the split; return what was counted."""
+        options, _, both = CASES[label]
+        models = [*self.models, *self.second] if both else self.models
+        task = TranslationSpecDecTask.setup_task(TranslationSpecDecConfig(certify=size == 64, **self.config))
+        ours = task.build_spec_generator(models, Namespace(**options))
+        stock = self.stock.build_generator(models, Namespace(**options))
+        n = same = hypotheses = 0
+        gap = 0.0
+        for sample in tqdm(self._samples(size), desc=f"{label}, batch size {size}", unit="batch", leave=False):
+            prefix = sample["target"][:, : options["prefix_size"]] if "prefix_size" in options else None
+            with torch.no_grad():
+                expected = stock.generate(models, sample, prefix_tokens=prefix)
+                found = ours.generate(models, sample, prefix_tokens=prefix)
+            for wanted, got in zip(expected, found, strict=True):
+                tokens = [one["tokens"].tolist() for one in wanted]
+                n, hypotheses = n + 1, hypotheses + len(tokens)
+                if tokens == [one["tokens"].tolist() for one in got]:
+                    same += 1
+                    gaps = (abs(float(a["score"] - b["score"])) for a, b in zip(wanted, got, strict=True))
+                    gap = max(gap, *gaps)
+        return {
+            "options": label,
+            "batch_size": size,
+            "sentences": n,
+            "hypotheses": hypotheses,
+            "identical": same,
+            "score_difference": gap if math.isfinite(gap) else None,
+            "certificate": ours.stats.certificate,
+        }
+
+
+def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the rows of the table."""
+    return [
+        [
+            row["options"],
+            str(row["batch_size"]),
+            f"{row['identical']} of {row['sentences']}",
+            str(row["hypotheses"]),
+            f"{row['score_difference']:.1e}",
+            counts(row["certificate"]),
+        ]
+        for row in rows
+    ]
+
+
+def main() -> int:
+    """Compare, write, and return 1 where something differs by more than near ties."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--path", required=True)
+    parser.add_argument("--path-of-second", help="for the ensemble; without it that row is left out")
+    parser.add_argument("--out", required=True, help="JSON file")
+    parser.add_argument("--gen-subset", default="test")
+    parser.add_argument("--limit", type=int, help="about so many sentences of the split")
+    parser.add_argument("--page", help="PAGE:TABLE that is rewritten")
+    args = parser.parse_args()
+    comparison, rows = Comparison(args), []
+    cases = {label: case for label, case in CASES.items() if args.path_of_second or not case[2]}
+    wanted = [(label, size) for label, (_, sizes, _) in cases.items() for size in sizes]
+    for label, size in wanted:
+        rows.append(comparison.row(label, size))
+        content = {"command": COMMAND, **environment(), "data": Path(args.data).name, "gen_subset": args.gen_subset}
+        text = json.dumps({**content, "rows": rows}, indent=1) + "\n"
+        write_whole(args.out, lambda part, text=text: part.write_text(text, "utf-8"))
+        print(" | ".join(cells(rows)[-1]), flush=True)
+    if args.page:
+        page, _, name = args.page.partition(":")
+        heads = ["options", "batch", "same n-best list", "hypotheses", "score difference", "certificate"]
+        write_table(Path(page), name, f"{table(heads, cells(rows))}\n\n{origin(content, Path(args.out))}")
+    return int(any(row["certificate"] and row["certificate"]["wrong"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
