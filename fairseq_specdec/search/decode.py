@@ -106,7 +106,7 @@ class SpecDecoder:
         constrain(
             lprobs, lambda: state.steps(width), state.limits, state.reach(width), lambda: state.history(draft, width)
         )
-        verdict = self.accept(draft, lprobs)
+        verdict = self.accept(draft, lprobs, state.totals)
         kept = state.commit(draft, verdict, lprobs)
         self.verifier.commit(kept)
         return kept
@@ -138,7 +138,7 @@ class SpecDecoder:
         tokens = state.tokens[:, :1].repeat(1, n)
         lprobs = self.verifier.score(tokens, 0)
         constrain(lprobs, lambda: state.steps(n), state.limits, state.reach(n))
-        self.accept(DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1)), lprobs)
+        self.accept(DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1)), lprobs, state.totals)
 
     def _drop_finished(self, state: DecodeState) -> None:
         """Drop finished rows everywhere, when enough of them have gathered; the others do not notice."""

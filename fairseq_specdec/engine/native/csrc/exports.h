@@ -7,7 +7,7 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 7; }
+int64_t specdec_interface() { return 8; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* w, int64_t positions) {
@@ -84,7 +84,9 @@ int64_t specdec_advance(const Rules* rules, const Beams* beams, const Candidates
     return n_finished;
 }
 
-void specdec_accept_exact(const Round* round) { accept_exact(*round); }
+int64_t specdec_accept_exact(const Round* round, const Totals* totals, int64_t begin) {
+    return accept_exact(*round, *totals, begin);
+}
 
 // is_placed: the places say already where to go on.
 void specdec_copy_guide(const Guide* guide, int64_t is_placed) { copy_guide(*guide, is_placed); }
