@@ -101,6 +101,7 @@ static const Tile* tiles_of(int64_t kind, int64_t rows) {
 // One thread's part of [rows, inputs] x -> [rows, outputs] out. stride: floats from one row of out to the next.
 static void linear(const Linear& w, const float* x, int64_t rows, float* out, int64_t stride, Epilogue epilogue,
                    const Worker& worker) {
+    if (rows == 0 || w.outputs == 0) return;
     const int64_t n_panels = (w.outputs + kLanes - 1) / kLanes;
     const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
     const int64_t block = (rows + n_blocks - 1) / n_blocks;  // rows of a tile, the same in all but the last
