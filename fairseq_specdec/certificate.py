@@ -110,8 +110,9 @@ def _rescore(
     each = []
     for model, out in zip(models, encoded, strict=True):
         chosen = model.encoder.reorder_encoder_out(out, rows)
-        logits = model.decoder(previous, encoder_out=chosen)[0]
-        each.append(torch.log_softmax(logits / temperature, dim=-1, dtype=torch.float32))
+        logits, *more = model.decoder(previous, encoder_out=chosen)
+        out = (logits / temperature, *more)
+        each.append(model.get_normalized_probs(out, log_probs=True, sample=None).float())
     score = each[0] if len(each) == 1 else torch.logsumexp(torch.stack(each), dim=0) - math.log(len(each))
     drop_nan(score)
     steps = torch.arange(previous.size(1), device=tokens.device).expand_as(previous)

@@ -27,7 +27,7 @@ from fairseq_specdec.blocks import Source
 from fairseq_specdec.certificate import Certificate, certify
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.engine.support import why_unsupported
+from fairseq_specdec.engine.support import why_model_unsupported
 from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
 from fairseq_specdec.generator import limits_of, source_lengths
 from fairseq_specdec.options import GenerationOptions
@@ -173,7 +173,7 @@ def _load_models(args: argparse.Namespace, task: TranslationTask) -> list[nn.Mod
         models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(args.path), task=task)
     except CheckpointError as error:
         raise OptionError([str(error)]) from error
-    reasons = [reason for model in models for reason in why_unsupported(model.decoder)]
+    reasons = [reason for model in models for reason in why_model_unsupported(model)]
     if reasons:
         raise OptionError([f"--path must be a model that the engine can run, got {args.path}: {r}." for r in reasons])
     device = "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"

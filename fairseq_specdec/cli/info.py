@@ -22,7 +22,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
 from fairseq_specdec.compat import CheckpointError, load_checkpoint
-from fairseq_specdec.engine.support import why_unsupported
+from fairseq_specdec.engine.support import why_model_unsupported
 from fairseq_specdec.models.checkpoint import model_options, task_options
 from fairseq_specdec.models.load import is_drafter, options_by_weights
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
@@ -159,7 +159,7 @@ def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) 
         (model,), _ = checkpoint_utils.load_model_ensemble([path], task=task)
     except Exception as error:  # building fails in the ways of each architecture
         return None, [f"fairseq cannot build it from its own options: {_shorten(error)}"]
-    return model, why_unsupported(model.decoder)
+    return model, why_model_unsupported(model)
 
 
 def _try_drafter(checkpoint: Mapping[str, Any]) -> tuple[nn.Module | None, list[str]]:
