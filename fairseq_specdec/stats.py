@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.files import write_text
 from fairseq_specdec.search.state import Tally
 
 SECTIONS = ("encode", "draft", "verify", "other", "total")
@@ -88,9 +87,7 @@ class SpecStats:
 
     def write(self, path: str) -> None:
         """Write the JSON; an interrupted write leaves the old file."""
-        part = Path(f"{path}.part")
-        part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", "utf-8")
-        os.replace(part, path)
+        write_text(path, json.dumps(self.as_dict(), indent=2) + "\n")
 
     def summary(self) -> str:
         """Return one line for the log."""

@@ -21,6 +21,7 @@ ALLOWED = {
     "device": set(),
     "compat": set(),
     "blocks": set(),
+    "files": set(),
     "rules": {"device", "blocks"},
     "engine": BASE | {"rules"},
     "evaluation": {"config"},
@@ -28,7 +29,7 @@ ALLOWED = {
     "search": BASE | {"rules", "engine", "drafters.base"},
     "recording": BASE | {"rules", "engine", "search", "drafters.base"},
     "options": {"config", "registry"},
-    "stats": {"config", "search.state"},
+    "stats": {"config", "files", "search.state"},
     "certificate": {"config", "rules", "search.ties"},
     "beam_certificate": {"certificate", "options", "rules", "search"},
     "hypotheses": {"options", "search.nbest"},
@@ -38,8 +39,8 @@ ALLOWED = {
     "criterions": {"config", "training"},
     "tasks": BASE | DECODING | {"compat", "models", "training"},
     "api": BASE | DECODING | {"compat", "models", "tasks"},
-    "bench": BASE | DECODING | {"compat", "models", "tasks", "evaluation"},
-    "cli": BASE | DECODING | {"prerequisites", "compat", "models", "tasks", "evaluation", "api", "bench"},
+    "bench": BASE | DECODING | {"compat", "files", "models", "tasks", "evaluation"},
+    "cli": BASE | DECODING | {"prerequisites", "compat", "files", "models", "tasks", "evaluation", "api", "bench"},
     "__init__": {"prerequisites", "compat", "api", "tasks", "models", "criterions"},
 }
 # What registers with fairseq or faces it; all else sees plain torch modules, tensors and text. training.init fills a
@@ -58,7 +59,7 @@ MAY_IMPORT_FAIRSEQ = {
     "training.init",
 }
 MAY_IMPORT_FAIRSEQ |= {"bench.ctranslate2", "bench.data", "bench.load", "bench.systems"}
-ONLY_STANDARD_LIBRARY = {"prerequisites", "config", "registry"}
+ONLY_STANDARD_LIBRARY = {"prerequisites", "config", "registry", "files"}
 
 
 def listed(module: str, table: set[str]) -> bool:

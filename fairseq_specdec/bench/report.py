@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fairseq_specdec.config import OptionError
+from fairseq_specdec.files import write_text, write_whole
 
 Row = dict[str, Any]
 
@@ -122,9 +122,7 @@ def check_plot(path: str | None) -> None:
 
 def write_json(path: str, content: dict[str, Any]) -> None:
     """Write the JSON; an interrupted write leaves the old file."""
-    part = Path(f"{path}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    os.replace(part, path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def plot(path: str, rows: Sequence[Row]) -> None:
@@ -143,9 +141,7 @@ def plot(path: str, rows: Sequence[Row]) -> None:
     if alone:
         _draw_latencies(second[0], alone, colors)
     kind = Path(path).suffix.removeprefix(".")
-    part = Path(f"{path}.part")
-    figure.savefig(part, format=kind, dpi=150)
-    os.replace(part, path)
+    write_whole(path, lambda file: figure.savefig(file, format=kind, dpi=150))
 
 
 def _draw_speedups(axes: Any, rows: Sequence[Row], systems: list[str], colors: dict[str, str]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.engine.support import why_model_unsupported
 from fairseq_specdec.evaluation.generate_log import GeneratedSentence, read_generate_log
+from fairseq_specdec.files import write_text
 from fairseq_specdec.generator import limits_of, source_lengths
 from fairseq_specdec.options import GenerationOptions
 
@@ -270,9 +270,7 @@ def _report(
     else:
         print(f"certificate of {sentences} sentences: {total}")
     if stats is not None:
-        part = Path(f"{args.spec_stats}.part")
-        part.write_text(json.dumps({**(stats or where), "certificate": counts}, indent=2) + "\n", "utf-8")
-        os.replace(part, args.spec_stats)
+        write_text(args.spec_stats, json.dumps({**(stats or where), "certificate": counts}, indent=2) + "\n")
     if total.wrong:
         print(
             "wrong tokens are expected when the log was decoded with --beam above 1, by another checkpoint, or with "
