@@ -254,6 +254,7 @@ def load(
         engine_dtype=engine_dtype,
     )
     task = TranslationSpecDecTask.setup_task(cfg)
+    task.engine_only = True
     paths = utils.split_paths(str(verifier)) if isinstance(verifier, str | Path) else [str(path) for path in verifier]
     models, _ = checkpoint_utils.load_model_ensemble(paths, task=task)
     models = [model.to(device=device, dtype=DTYPES[dtype]) for model in models]

@@ -71,7 +71,7 @@ class _Replay:
         self._limits, self._beam, self._step = batch.limits, beam, 0
         self._rows = torch.arange(batch.n_rows, device=batch.first.device)
         self._tokens = batch.first[:, None, None].expand(-1, beam, 1).clone()  # [S, b, step + 1]
-        self._totals = torch.zeros(batch.n_rows, beam, device=batch.first.device)
+        self._totals = torch.zeros(batch.n_rows, beam, dtype=torch.float32, device=batch.first.device)
         self.ended: list[list[float]] = [[] for _ in range(batch.n_rows)]
         self._reorder(self._rows.repeat_interleave(beam))
 

@@ -141,14 +141,15 @@ class DraftBlock:
         return torch.arange(self.tokens.size(1), device=self.tokens.device) < self.lengths[:, None]
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the verifier made of a draft.
 
     Args:
         n_accepted: [B] int64 in 0..K, leading draft tokens that stand.
         next_token: [B] int64, the token after them: the correction at the bifurcation, or the bonus after K.
+        totals: [B] float32, the score of each row with these tokens; None where nobody needs it.
     """
 
     n_accepted: Tensor
     next_token: Tensor
+    totals: Tensor | None = None

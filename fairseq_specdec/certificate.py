@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fairseq_specdec.rules.constrain import constrain, drop_nan
 from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.ties import choose, totals_before
 
 NEAR_TIE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 2e-2}
 LARGEST = torch.finfo(torch.float32).max  # stands for infinity, which JSON does not have
@@ -28,7 +29,7 @@ class Certificate:
 
     Args:
         tokens: checked, eos counted.
-        exact: the token is the arg-max of its position.
+        exact: the token is the arg-max of its position, of equal ones that which fairseq takes.
         near_tie: its gap to the arg-max is under the bound for the precision.
         wrong: all others.
         largest_gap: greatest gap seen, in log-probability; LARGEST when a token could not have been chosen at all.
@@ -91,7 +92,8 @@ def certify(
         target = tokens[rows, 1:]  # [B', n]
         gap = score.amax(-1) - score.gather(-1, target[..., None]).squeeze(-1)
         real = columns[1:] < lengths[rows, None]
-        exact = score.argmax(-1).eq(target) & real
+        before = totals_before(score.new_zeros(rows.numel()), target[:, :-1], score)
+        exact = choose(score, before).eq(target) & real
         bound = NEAR_TIE[models[0].decoder.embed_tokens.weight.dtype]
         near = ~exact & real & (gap < bound)
         largest = gap.masked_fill(~real, 0.0).nan_to_num(nan=LARGEST, posinf=LARGEST).amax()
@@ -111,8 +113,9 @@ def rescore(
     each = []
     for model, out in zip(models, encoded, strict=True):
         chosen = model.encoder.reorder_encoder_out(out, rows)
-        logits = model.decoder(previous, encoder_out=chosen)[0]
-        each.append(torch.log_softmax(logits / temperature, dim=-1, dtype=torch.float32))
+        logits, *more = model.decoder(previous, encoder_out=chosen)
+        out = (logits / temperature, *more)
+        each.append(model.get_normalized_probs(out, log_probs=True, sample=None).float())
     score = each[0] if len(each) == 1 else torch.logsumexp(torch.stack(each), dim=0) - math.log(len(each))
     drop_nan(score)
     steps = torch.arange(previous.size(1), device=tokens.device).expand_as(previous)

@@ -53,3 +53,8 @@ def _mode_of(target: Path) -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
+
+
+def write_text(path: str, text: str) -> None:
+    """Write text, in UTF-8; see `write_whole`."""
+    write_whole(path, lambda file: file.write_text(text, "utf-8"))

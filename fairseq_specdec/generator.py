@@ -135,7 +135,7 @@ class SpecGenerator:
         self._decoder: SpecDecoder | AheadDecoder | BeamDecoder | None = None
         self._weights_at = 0  # where the first model's weights were when the decoder read them
         for model in self.models:
-            check_supported(model.decoder)  # refuse before any data is read
+            check_supported(model)  # refuse before any data is read
 
     def weights_changed(self) -> None:
         """Read the models' weights again before the next batch; call it when training has moved them."""

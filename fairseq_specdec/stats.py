@@ -11,7 +11,7 @@ import torch
 
 from fairseq_specdec import clock
 from fairseq_specdec.config import SpecConfig
-from fairseq_specdec.files import write_whole
+from fairseq_specdec.files import write_text
 from fairseq_specdec.search.state import Tally
 
 SECTIONS = ("encode", "draft", "verify", "other", "total")
@@ -93,8 +93,7 @@ class SpecStats:
 
     def write(self, path: str) -> None:
         """Write the JSON; see `write_whole`."""
-        text = json.dumps(self.as_dict(), indent=2) + "\n"
-        write_whole(path, lambda file: file.write_text(text, "utf-8"))
+        write_text(path, json.dumps(self.as_dict(), indent=2) + "\n")
 
     def summary(self) -> str:
         """Return one line for the log."""

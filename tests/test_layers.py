@@ -33,7 +33,7 @@ ALLOWED = {
     "recording": BASE | {"rules", "engine", "search", "drafters.base"},
     "options": {"config", "registry"},
     "stats": {"clock", "files", "config", "search.state"},
-    "certificate": {"config", "rules"},
+    "certificate": {"config", "rules", "search.ties"},
     "beam_certificate": {"certificate", "options", "rules", "search"},
     "hypotheses": {"options", "search.nbest"},
     "generator": (BASE | DECODING) - {"generator"},

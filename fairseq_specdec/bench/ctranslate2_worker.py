@@ -13,8 +13,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-# run by its path the file would find its neighbour of the same name in place of the package ctranslate2
-_RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
+# Run by its path the file would find its neighbour of the same name in place of the package ctranslate2. With -c the
+# current folder comes first in the path of modules; it goes before anything is imported: a pickle.py there would run.
+_RUN = """
+import sys
+if sys.path[:1] == [""]:
+    del sys.path[0]
+import runpy
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
 
 
 class Translator:

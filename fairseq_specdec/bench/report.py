@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.files import why_not_file, write_whole
+from fairseq_specdec.files import why_not_file, write_text, write_whole
 
 Row = dict[str, Any]
 
@@ -134,8 +134,7 @@ def check_plot(path: str | None) -> None:
 
 def write_json(path: str, content: dict[str, Any]) -> None:
     """Write the JSON; see `write_whole`."""
-    text = json.dumps(content, indent=1) + "\n"
-    write_whole(path, lambda file: file.write_text(text, "utf-8"))
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def plot(path: str, rows: Sequence[Row]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +28,9 @@ from fairseq_specdec.certificate import Certificate, certify, rescore
 from fairseq_specdec.cli.certify_log import Twins, check_data, read_outputs, read_twins, settle_twins
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.engine.support import why_unsupported
+from fairseq_specdec.engine.support import why_model_unsupported
 from fairseq_specdec.evaluation.generate_log import describe_missing, read_generate_log
+from fairseq_specdec.files import write_text
 from fairseq_specdec.generator import limits_of, source_lengths
 from fairseq_specdec.options import GenerationOptions
 
@@ -141,7 +141,7 @@ def _load_models(args: argparse.Namespace, task: TranslationTask) -> list[nn.Mod
         models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(args.path), overrides, task=task)
     except CheckpointError as error:
         raise OptionError([str(error)]) from error
-    reasons = [reason for model in models for reason in why_unsupported(model.decoder)]
+    reasons = [reason for model in models for reason in why_model_unsupported(model)]
     if reasons:
         raise OptionError([f"--path must be a model that the engine can run, got {args.path}: {r}." for r in reasons])
     device = "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"
@@ -278,9 +278,7 @@ def _report(
     else:
         print(f"certificate of {sentences} sentences: {total}")
     if stats is not None:
-        part = Path(f"{args.spec_stats}.part")
-        part.write_text(json.dumps({**(stats or where), "certificate": counts}, indent=2) + "\n", "utf-8")
-        os.replace(part, args.spec_stats)
+        write_text(args.spec_stats, json.dumps({**(stats or where), "certificate": counts}, indent=2) + "\n")
     if total.wrong:
         print(
             "wrong tokens are expected when the log was decoded with --beam above 1, by another checkpoint, or with "

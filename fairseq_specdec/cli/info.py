@@ -17,12 +17,12 @@ from typing import Any
 
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
-from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
 from fairseq_specdec.compat import CheckpointError, load_checkpoint
-from fairseq_specdec.engine.support import why_unsupported
+from fairseq_specdec.engine.support import why_model_unsupported
+from fairseq_specdec.models.architecture import why_not_architecture
 from fairseq_specdec.models.checkpoint import model_options, task_options
 from fairseq_specdec.models.load import is_drafter, options_by_weights
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
@@ -141,12 +141,9 @@ class _TaskWithoutData(FairseqTask):
 
 def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) -> tuple[nn.Module | None, list[str]]:
     """Load the model as fairseq-generate does; return it, and what keeps the engine from running it."""
-    if options.arch is None:
-        return None, ["it holds no options of a model (neither args nor cfg), so fairseq cannot build it"]
-    if options.arch not in ARCH_MODEL_REGISTRY and options.arch not in MODEL_REGISTRY:
-        return None, [
-            f"its architecture {options.arch!r} is not known to this fairseq: it needs the --user-dir it is from"
-        ]
+    reasons = why_not_architecture(options.arch)
+    if reasons:
+        return None, reasons
     sizes = [_vocabulary(stack, weights) for stack in _STACKS]
     if None in sizes:
         return None, [
@@ -159,7 +156,7 @@ def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) 
         (model,), _ = checkpoint_utils.load_model_ensemble([path], task=task)
     except Exception as error:  # building fails in the ways of each architecture
         return None, [f"fairseq cannot build it from its own options: {_shorten(error)}"]
-    return model, why_unsupported(model.decoder)
+    return model, why_model_unsupported(model)
 
 
 def _try_drafter(checkpoint: Mapping[str, Any]) -> tuple[nn.Module | None, list[str]]:

@@ -5,7 +5,7 @@
 - ``allow_checkpoint_classes``: safe unpickling knows the few classes that fairseq checkpoints hold;
 - ``explain_checkpoint_errors``: fairseq reads checkpoints through ``read_checkpoint``, which never unpickles freely,
   drops the weights that 0.12.2 stored twice, and says what is wrong with a file and what to do;
-- ``read_options_as_literals``: options stored in a checkpoint are values, not code to run;
+- ``read_options_as_literals``: options stored in a checkpoint are values, not code to run, in every module of fairseq;
 - ``honour_shards``: fairseq-generate decodes one shard with ``--num-shards`` and ``--shard-id``;
 - ``keep_last_batch``: as many sentences come out of a data set as went in;
 - ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed;
@@ -22,13 +22,13 @@ from fairseq_specdec.compat.checkpoints import (
     explain_checkpoint_errors,
     load_checkpoint,
 )
+from fairseq_specdec.compat.literals import read_options_as_literals
 from fairseq_specdec.compat.ngrams import block_repeated_ngrams
 from fairseq_specdec.compat.quiet import quiet_import
 from fairseq_specdec.compat.repairs import (
     honour_shards,
     keep_last_batch,
     leave_encoder_fast_path,
-    read_options_as_literals,
 )
 
 __all__ = [

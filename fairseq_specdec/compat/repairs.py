@@ -1,17 +1,11 @@
-"""Repairs of fairseq's data and option handling."""
+"""Repairs of fairseq's data handling and of its layers."""
 
-import ast
 import functools
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-
-_LITERAL_NODES = (
-    *(ast.Expression, ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.Load, ast.UnaryOp, ast.UAdd, ast.USub),
-    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div),
-)
 
 
 def keep_last_batch() -> None:
@@ -85,33 +79,3 @@ def leave_encoder_fast_path() -> None:
 
     if "_load_from_state_dict" in vars(TransformerEncoderLayerBase):  # there, only to fill in the fast path's weights
         TransformerEncoderLayerBase.can_use_fastpath = property(lambda layer: False, lambda layer, value: None)
-
-
-def read_options_as_literals() -> None:
-    """Read list, dict and bool options as literals with arithmetic, such as ``[3] * 2 + [7]``; names are refused.
-
-    fairseq passes such options to ``eval`` when it builds a model, and in generation they come from the checkpoint:
-    reading the file safely would be in vain.
-    """
-    from fairseq import utils
-
-    utils.eval = evaluate_literal  # in that module, hides the builtin from eval_str_list, eval_str_dict and eval_bool
-
-
-def evaluate_literal(text: str) -> Any:
-    """Return the value of a Python literal, in which + - * / may be used.
-
-    Raises:
-        TypeError: not a string (what ``eval`` raises, and ``eval_bool`` expects).
-        ValueError: it has names, calls, attributes or anything else that is not a literal.
-    """
-    if not isinstance(text, str):
-        raise TypeError(f"an option to evaluate must be a string, got {type(text).__name__}")
-    tree = ast.parse(text.strip(), mode="eval")
-    for node in ast.walk(tree):
-        if not isinstance(node, _LITERAL_NODES):
-            raise ValueError(
-                f"Option value {text!r} must be a literal such as [10000, 20000], but has a {type(node).__name__}: "
-                "write the value out."
-            )
-    return eval(compile(tree, "<option>", "eval"), {"__builtins__": {}})

@@ -32,7 +32,8 @@ class FileDrafter(GuidedDrafter):
         super().__init__(block_size, edit_aware)
         self.path = path
         self._lines = torch.tensor([0, *(guess.numel() for guess in guesses)]).cumsum(0)  # [n + 1], where each begins
-        self._tokens = torch.cat([*guesses, torch.zeros(1, dtype=torch.int64)])  # one more, so that none is empty
+        none = torch.zeros(1, dtype=torch.int64, device="cpu")  # one more, so that there are some
+        self._tokens = torch.cat([*guesses, none])
 
     @classmethod
     def build(cls, setting: DrafterSetting) -> FileDrafter:

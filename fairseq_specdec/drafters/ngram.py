@@ -55,7 +55,8 @@ class NgramDrafter(Drafter):
         self._unread: list[tuple[Tensor, Tensor]] = []  # tokens and lengths of batches that are yet to be learned from
         self._asked: Tensor  # [B] int64, length of the match in the row that the last draft was copied from, else 0
         self._has_asked = False  # in this round
-        self._tried, self._right = torch.zeros(2, MAX_N + 1)  # copies by length of the match
+        # copies by length of the match
+        self._tried, self._right = torch.zeros(2, MAX_N + 1, dtype=torch.float32, device="cpu")
 
     @classmethod
     def build(cls, setting: DrafterSetting) -> NgramDrafter:

@@ -29,7 +29,7 @@ class NgramTable:
         self.max_n, self.eos = max_n, eos
         n_tokens = sum(sentence.numel() for sentence in corpus)
         self.size = min(LARGEST, max(SMALLEST, 1 << (2 * n_tokens).bit_length()))
-        empty = torch.zeros(max_n * self.size, dtype=torch.int64)
+        empty = torch.zeros(max_n * self.size, dtype=torch.int64, device="cpu")
         # the n-gram's hash, its most frequent next token, how often that came, how often any, and the vote
         self._key, self._next, self._hits, self._total, self._vote = (empty.clone() for _ in range(5))
         self._corpus = corpus

@@ -44,7 +44,7 @@ class KVCache:
         if not device.reads_freely(like):
             self._clear(self.capacity)  # a round that is recorded must not depend on what earlier ones cleared
         self.lengths = torch.zeros(self.n_rows, dtype=torch.int64, device=like.device)
-        self._rows = torch.empty(0)
+        self._rows = torch.empty(0, dtype=torch.int64, device=like.device)
         self._extent = 0
         self._paths: Tensor | None = None  # [B, N, P] int64, rows of the store that each position looks at
 

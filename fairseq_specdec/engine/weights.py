@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fairseq_specdec.engine.linear import Linear, LinearMap, Norm, convert_all, join, read_linear, read_norm
 from fairseq_specdec.engine.reduced import converter
-from fairseq_specdec.engine.support import check_supported, why_not_encoder
+from fairseq_specdec.engine.support import refuse, why_not_encoder, why_unsupported
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def read_verifier(decoder: nn.Module, engine_dtype: str | None = None) -> Decode
     Raises:
         UnsupportedModelError: with every reason.
     """
-    check_supported(decoder)
+    refuse(why_unsupported(decoder))
     return convert_all(read_decoder(decoder), converter(engine_dtype))
 
 

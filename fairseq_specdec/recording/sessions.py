@@ -264,4 +264,4 @@ class _State(DecodeState):
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
-        return [self.tokens, self.scores, self.lengths, self.finished]
+        return [self.tokens, self.scores, self.lengths, self.totals, self.finished]

@@ -105,7 +105,7 @@ class SpecDecoder:
         """
         lprobs = self.verifier.score(state.with_draft(draft), state.max_length - 1)  # [B, K + 1, V]
         _constrain(lprobs, state, draft)
-        verdict = self.accept(draft, lprobs)
+        verdict = self.accept(draft, lprobs, state.totals)
         kept = state.commit(draft, verdict, lprobs)
         self.verifier.commit(kept)
         return kept
@@ -130,7 +130,7 @@ class SpecDecoder:
         lprobs = self.verifier.score(tokens, state.max_length - 1)
         draft = DraftBlock(tokens[:, 1:], torch.full_like(state.lengths, n - 1))
         _constrain(lprobs, state, draft)
-        self.accept(draft, lprobs)
+        self.accept(draft, lprobs, state.totals)
 
     def _drop_finished(self, state: DecodeState) -> None:
         """Drop finished rows everywhere, when enough of them have gathered; the others do not notice."""

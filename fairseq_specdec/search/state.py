@@ -73,6 +73,7 @@ class DecodeState:
         tokens: [B, T] int64, the first token, then what was decoded; what lies past a row's length is stale.
         scores: [B, T] float32, log-probability of each token.
         lengths: [B] int64, valid tokens, the first one counted.
+        totals: [B] float32, score of an unfinished row's tokens, added in their order; zeros where nobody needs it.
         finished: [B] bool.
         max_length: host int, at least the longest unfinished row, as of the last ``read``.
         is_open: whether some row is unfinished, likewise.
@@ -86,6 +87,7 @@ class DecodeState:
         self.tokens[:, 0] = first
         self.scores = torch.zeros(n_rows, capacity, dtype=torch.float32, device=first.device)
         self.lengths = torch.ones_like(first)
+        self.totals = torch.zeros_like(first, dtype=torch.float32)
         self.finished = torch.zeros_like(first, dtype=torch.bool) if finished is None else finished.clone()
         self.tally = Tally(block_size)
         self.is_open, self.max_length, self._min_length = True, 1, 1
@@ -181,6 +183,8 @@ class DecodeState:
         Returns:
             [B] int64, tokens really appended: 0 for finished rows, else 1..K + 1.
         """
+        if verdict.totals is not None:
+            self.totals.copy_(verdict.totals)
         if self._is_compiled(lprobs):
             return self._commit_native(draft, verdict, lprobs)
         width = draft.tokens.size(1)
@@ -231,6 +235,7 @@ class DecodeState:
         self._set_aside()
         self.tokens, self.scores = self.tokens.index_select(0, rows), self.scores.index_select(0, rows)
         self.lengths, self.finished = self.lengths.index_select(0, rows), self.finished.index_select(0, rows)
+        self.totals = self.totals.index_select(0, rows)
         self._rows = self._rows.index_select(0, rows)
         self.limits = self.limits.select_rows(rows)
         self._n_finished = 0

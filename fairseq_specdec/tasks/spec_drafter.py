@@ -98,7 +98,7 @@ class SpecDrafterTask(TranslationTask):
         path = self.cfg.verifier or self.cfg.init_from_verifier
         if path:
             (self.verifier,), _ = checkpoint_utils.load_model_ensemble([path], {"data": self.cfg.data}, task=self)
-            check_supported(self.verifier.decoder)
+            check_supported(self.verifier)
         if sharing:
             self._share_encoder(model)
         return model

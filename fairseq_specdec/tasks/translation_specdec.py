@@ -18,8 +18,9 @@ from fairseq_specdec import drafters  # noqa: F401 (registers them)
 from fairseq_specdec.config import DRAFT_RULES, ENGINE_DTYPES, OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.text import read_token_lines
-from fairseq_specdec.engine.support import UnsupportedModelError
+from fairseq_specdec.engine.support import UnsupportedModelError, refuse
 from fairseq_specdec.generator import SpecGenerator
+from fairseq_specdec.models.architecture import why_not_architecture
 from fairseq_specdec.models.load import load_drafter, warn_of_another_encoder
 from fairseq_specdec.options import GenerationOptions, StockNeeded, refuse_with_drafts, why_stock
 from fairseq_specdec.stats import SpecStats
@@ -76,6 +77,7 @@ class TranslationSpecDecTask(TranslationTask):
     """Translation decoded speculatively; everything else is fairseq's task."""
 
     cfg: TranslationSpecDecConfig
+    engine_only = False  # fairseq's own generator is no way out
 
     def __init__(self, cfg: TranslationSpecDecConfig, src_dict: Any, tgt_dict: Any) -> None:
         super().__init__(cfg, src_dict, tgt_dict)
@@ -97,7 +99,15 @@ class TranslationSpecDecTask(TranslationTask):
 
     @worded(_in_training)
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> nn.Module:
-        """Build the model, and with --eval-bleu the generator, whose options are in --eval-bleu-args."""
+        """Build the verifier, unless only the engine will do and its architecture is none that the engine can run.
+
+        With --eval-bleu the generator is built, too, whose options are in --eval-bleu-args.
+
+        Raises:
+            UnsupportedModelError: that is so.
+        """
+        if self.engine_only or engine_options(self.cfg):
+            refuse(why_not_architecture(getattr(cfg, "arch", None) or getattr(cfg, "_name", None)))
         return super().build_model(cfg, from_checkpoint)
 
     def build_generator(

@@ -111,3 +111,13 @@ def test_missing_package_names_the_extra(load, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     with pytest.raises(OptionError, match=r'--systems ctranslate2 needs .*pip install "fairseq-specdec\[bench\]"'):
         build(load()[0])
+
+
+@pytest.mark.usefixtures("installed")
+def test_its_process_takes_no_module_from_the_current_folder(load, tmp_path, monkeypatch):
+    loaded, data = load("--limit", "4")
+    for name in ("pickle", "runpy", "ctranslate2", "subprocess"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(decode(build(loaded), data)) == 4
+    assert not (tmp_path / "ran").exists()

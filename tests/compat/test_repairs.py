@@ -1,4 +1,3 @@
-import copy
 import re
 import subprocess
 import sys
@@ -74,43 +73,13 @@ def test_an_encoder_layer_never_takes_the_fast_path_of_0_12_2(monkeypatch):
     assert not Layer().can_use_fastpath
 
 
-# Options that a checkpoint holds
-
-
-@pytest.mark.parametrize(
-    "text, value",
-    [("[3] * 2 + [7]", [3, 3, 7]), ("5e-4", 5e-4), (" -2/4 ", -0.5), ("(True, {1: ''})", (True, {1: ""}))],
-)
-def test_options_written_as_literals_keep_their_value(text, value):
-    assert repairs.evaluate_literal(text) == value
-
-
-@pytest.mark.parametrize("text", ["open('x')", "().__class__", "x", "2 ** 99", "[i for i in (1, 2)]", "lambda: 0"])
-def test_options_that_are_code_are_refused(text):
-    with pytest.raises(ValueError, match="must be a literal"):
-        repairs.evaluate_literal(text)
-
-
-def test_fairseq_reads_list_and_bool_options_as_before():
-    assert utils.eval_str_list("[1, 2]", type=float) == [1.0, 2.0] and utils.eval_str_list("0.5") == [0.5]
-    assert utils.eval_bool("False", default=True) is False and utils.eval_bool(True, default=False) is False
-
-
-def test_code_in_the_options_of_a_checkpoint_is_not_run(state, save, tmp_path):
-    cfg = copy.deepcopy(state["cfg"])
-    cfg["model"].adaptive_softmax_cutoff = f"[__import__('os').mkdir({str(tmp_path / 'made')!r})]"
-    with pytest.raises(ValueError, match="must be a literal"):
-        checkpoint_utils.load_model_ensemble_and_task([save(cfg=cfg)])
-    assert not (tmp_path / "made").exists()
-
-
 # All repairs together
 
 
 def test_applying_twice_changes_nothing():
     def patched():
         functions = checkpoint_utils.load_checkpoint_to_cpu, checkpoint_utils.load_model_ensemble_and_task
-        return *functions, data_utils.batch_by_size, checkpoint_utils.torch, utils.eval
+        return *functions, data_utils.batch_by_size, checkpoint_utils.torch, utils.eval, tuple(sys.meta_path)
 
     compat.apply()
     before = patched()

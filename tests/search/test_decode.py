@@ -10,7 +10,7 @@ from fairseq_specdec.blocks import DraftBlock
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.search.width import BlockWidth
-from tests import oracle, tiny
+from tests import kinds, oracle, tiny
 from tests.oracle import assert_same, batches, compare, ours, stock
 
 OPTIONS = {
@@ -188,3 +188,32 @@ def test_timing_passes_in_the_middle_of_a_batch_changes_no_output(setting, monke
     stats = compare(setting, Scripted(kind, 8), batches(setting[1], size))
     assert len(timed) > 5
     assert stats.certificate["wrong"] == 0
+
+
+@pytest.mark.parametrize("kind", [*kinds.KINDS, "beam 3"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_torchs_default_precision_changes_nothing(setting, data_bin, kind, dtype):
+    drafter = NoDrafter() if kind == "beam 3" else kinds.drafter_for(data_bin, kind)
+    options = {"beam": 3} if kind == "beam 3" else {}
+    samples = list(batches(setting[1], 6, 6))
+    expected = [ours(setting, drafter, **options).generate(setting[0], sample) for sample in samples]
+    try:
+        torch.set_default_dtype(dtype)
+        generator = ours(setting, drafter, **options)
+        found = [generator.generate(setting[0], sample) for sample in samples]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for before, after in zip(expected, found, strict=True):
+        assert_same(before, after)
+    assert generator.stats.certificate["wrong"] == 0
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+@pytest.mark.parametrize("wrong", [-5, 10**9])
+def test_a_prefix_that_is_none_of_the_symbols_raises(setting, beam, wrong):
+    (sample,) = batches(setting[1], 3, 3)
+    sample["target"][1, 1] = wrong
+    with pytest.raises((IndexError, RuntimeError), match="index|ids of a prefix"):
+        ours(setting, NoDrafter(), beam=beam, certify=False).generate(
+            setting[0], sample, prefix_tokens=sample["target"][:, :3]
+        )

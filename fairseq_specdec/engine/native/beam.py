@@ -58,9 +58,10 @@ def rank(limits: Limits, beams: Beams, step: int, lprobs: Tensor) -> tuple[Candi
         the candidates, best first, and which sentences have equal scores among them ([S] bool; None: no one has).
     """
     n_sentences, beam, _ = beams[0].shape
-    scores = torch.empty(n_sentences, 2 * beam, dtype=torch.float32)
+    _check_prefix(limits, step, lprobs.size(2))
+    scores = lprobs.new_empty(n_sentences, 2 * beam)
     tokens, parents = scores.new_empty(2, n_sentences, 2 * beam, dtype=torch.int64)
-    tied = torch.empty(n_sentences, dtype=torch.bool)
+    tied = scores.new_empty(n_sentences, dtype=torch.bool)
     rules = _rules(limits)
     out = _CCandidates(2 * beam, *map(address, (scores, tokens, parents, tied)))
     n_tied = library().specdec_rank(
@@ -99,6 +100,14 @@ def advance(
         ctypes.byref(_CCandidates(2 * beam, *map(address, candidates), None)),
         ctypes.byref(_CFollowing(*map(address, following), address(last), used, *map(address, ended))),
     )
+
+
+def _check_prefix(limits: Limits, step: int, symbols: int) -> None:
+    if limits.prefix is None or step >= limits.prefix.size(1):
+        return
+    lowest, highest = (int(end) for end in limits.prefix[:, step].aminmax())
+    if lowest < 0 or highest >= symbols:
+        raise IndexError(f"ids of a prefix must be in 0..{symbols - 1}, got {lowest}..{highest}: check its dictionary.")
 
 
 def _rules(limits: Limits) -> _CRules:

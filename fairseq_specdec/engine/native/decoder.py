@@ -18,6 +18,7 @@ from fairseq_specdec.engine.weights import DecoderWeights
 class _CEmbedding(ctypes.Structure):
     _fields_ = [
         ("table", ctypes.c_void_p),
+        ("symbols", ctypes.c_int64),
         ("scale", ctypes.c_double),
         ("positions", ctypes.c_void_p),
         ("first", ctypes.c_int64),
@@ -52,6 +53,7 @@ class NativeDecoder:
         self._pointers = (ctypes.c_void_p * len(self._layers))(*(layer.address for layer in self._layers))
         embedding = _CEmbedding(
             address(self._table),
+            self._table.size(0),
             weights.scale,
             address(self._positions),
             weights.pad + 1,
@@ -82,12 +84,15 @@ class NativeDecoder:
 
         Returns:
             [B, N, V] float32 log-probabilities, and whether some of them may be NaN.
+
+        Raises:
+            IndexError: a token is none of the table's, as by torch.
         """
         lib, (n_rows, width), w = library(), tokens.shape, self._struct
         tokens, (keys, stores, extent) = tokens.contiguous(), cache.native()
-        x = torch.empty(n_rows * width, w.channels)
-        scratch = torch.empty(lib.specdec_scratch(self._pointers[0], n_rows * width))
-        out = torch.empty(n_rows, width, w.output.outputs)
+        n_scratch = lib.specdec_scratch(self._pointers, len(self._layers), n_rows * width)
+        x = self._table.new_empty(n_rows * width, w.channels)
+        scratch, out = x.new_empty(n_scratch), x.new_empty(n_rows, width, w.output.outputs)
         along = paths and CPaths(address(paths.slots), paths.slots.size(2), address(paths.depths))
         n_bad = lib.specdec_decode(
             self._self,
@@ -106,6 +111,11 @@ class NativeDecoder:
             temperature,
             torch.get_num_threads(),
         )
+        if n_bad < 0:
+            raise IndexError(
+                f"token ids must be rows of the decoder's embedding, 0..{w.embedding.symbols - 1}, "
+                f"got {int(tokens.min())}..{int(tokens.max())}: check the draft, the prefix and the dictionaries."
+            )
         return out, n_bad > 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from torch import Tensor
 from fairseq_specdec.engine.native.library import CLinear, NativeLinear, address, library
 from fairseq_specdec.engine.weights import EncoderLayerWeights
 
-_EPILOGUES = {"relu": 1, "gelu": 2}  # names of activation functions, and what csrc/linear.h calls them
+# what csrc/linear.h calls activation functions; others, though they be called like these, are run by torch
+_EPILOGUES = {("torch.nn.functional", "relu"): 1, ("fairseq.modules.gelu", "gelu"): 2}
 _MAPS = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
 _NORMS = ("self_norm", "cross_norm", "ffn_norm")
 
@@ -107,7 +109,7 @@ class NativeLayer:
             channels=weights.self_qkv.struct.inputs,
             heads=weights.heads,
             pre_norm=weights.pre_norm,
-            activation=_EPILOGUES[weights.activation.__name__],
+            activation=_EPILOGUES[_name(weights.activation)],
             **{name: one.struct for name, one in maps.items() if one is not None},
             **{name: CNorm(address(n.weight), address(n.bias), n.eps) for name, n in norms.items() if n is not None},
         )
@@ -121,8 +123,12 @@ class NativeLayer:
         return (
             all(one is None or isinstance(one, NativeLinear) for one in maps)
             and all(part is None for part in unusual)
-            and getattr(weights.activation, "__name__", "") in _EPILOGUES
+            and _name(weights.activation) in _EPILOGUES
         )
+
+
+def _name(function: Any) -> tuple[str, str]:
+    return getattr(function, "__module__", ""), getattr(function, "__name__", "")
 
 
 def run_layers(
@@ -143,7 +149,7 @@ def run_layers(
     assert x.is_contiguous() and x.dtype == torch.float32
     lib, (n_rows, width, _) = library(), x.shape
     pointers = (ctypes.c_void_p * len(layers))(*(layer.address for layer in layers))
-    scratch = x.new_empty(lib.specdec_scratch(pointers[0], n_rows * width))
+    scratch = x.new_empty(lib.specdec_scratch(pointers, len(layers), n_rows * width))
     cache = CCache(address(store), 0 if store is None else store.size(0) // n_rows)
     lib.specdec_layers(
         pointers,

@@ -24,7 +24,7 @@ from fairseq_specdec.engine.native.missing import tell_what_is_missing
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 7  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 9  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -78,32 +78,40 @@ def instruction_sets() -> list[str]:
 
 def load(name: str) -> ctypes.CDLL | None:
     """Load the library for an instruction set; None where it is missing, does not load or has another interface."""
-    pointer, integer = ctypes.c_void_p, ctypes.c_int64
     for path in sorted(Path(__file__).parent.glob(f"_native_{name}.so")):
         try:
             lib = ctypes.CDLL(str(path))
-        except OSError:  # built for another machine, or torch has no OpenMP
-            continue
-        if lib.specdec_interface() != INTERFACE:
+            if lib.specdec_interface() != INTERFACE:
+                continue
+            _declare(lib)
+        except (OSError, AttributeError):  # built for another machine, torch has no OpenMP; a function is not there
             continue
         lib.instruction_set = name
-        lib.specdec_scratch.argtypes, lib.specdec_scratch.restype = [pointer, integer], integer
-        lib.specdec_linear.argtypes, lib.specdec_linear.restype = [pointer, pointer, integer, pointer, integer], None
-        lib.specdec_layers.argtypes = [pointer, integer, pointer, integer, integer, *[pointer] * 4, integer]
-        lib.specdec_layers.restype = None
-        arguments = [pointer, pointer, integer, integer, *[pointer] * 4, integer, *[pointer] * 4]
-        lib.specdec_decode.argtypes = [*arguments, ctypes.c_double, integer]
-        lib.specdec_decode.restype = integer
-        lib.specdec_rank.argtypes = [pointer, pointer, pointer, integer, pointer, integer]
-        lib.specdec_rank.restype = integer
-        lib.specdec_advance.argtypes, lib.specdec_advance.restype = [pointer] * 4, integer
-        lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer], None
-        lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
-        lib.specdec_trim.restype = integer
-        lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None
-        lib.specdec_commit.argtypes, lib.specdec_commit.restype = [pointer, pointer, pointer], None
         return lib
     return None
+
+
+def _declare(lib: ctypes.CDLL) -> None:
+    """Say what the functions take and return.
+
+    Raises:
+        AttributeError: one is missing.
+    """
+    pointer, integer, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    lib.specdec_scratch.argtypes, lib.specdec_scratch.restype = [pointer, integer, integer], integer
+    lib.specdec_linear.argtypes, lib.specdec_linear.restype = [pointer, pointer, integer, pointer, integer], None
+    lib.specdec_layers.argtypes = [pointer, integer, pointer, integer, integer, *[pointer] * 4, integer]
+    lib.specdec_layers.restype = None
+    arguments = [pointer, pointer, integer, integer, *[pointer] * 4, integer, *[pointer] * 4]
+    lib.specdec_decode.argtypes, lib.specdec_decode.restype = [*arguments, number, integer], integer
+    lib.specdec_rank.argtypes = [pointer, pointer, pointer, integer, pointer, integer]
+    lib.specdec_rank.restype = integer
+    lib.specdec_advance.argtypes, lib.specdec_advance.restype = [pointer] * 4, integer
+    lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer, pointer, integer], integer
+    lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
+    lib.specdec_trim.restype = integer
+    lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None
+    lib.specdec_commit.argtypes, lib.specdec_commit.restype = [pointer, pointer, pointer], None
 
 
 class NativeLinear:
@@ -132,7 +140,7 @@ class NativeLinear:
         """[..., in] -> [..., out]."""
         x = x.contiguous()
         out = x.new_empty(*x.shape[:-1], self.struct.outputs)
-        rows = x.numel() // self.struct.inputs
+        rows = x[..., 0].numel()
         library().specdec_linear(self._self, x.data_ptr(), rows, out.data_ptr(), torch.get_num_threads())
         return out
 

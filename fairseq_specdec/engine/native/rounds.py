@@ -7,6 +7,7 @@ do, and these say what that is.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -20,6 +21,12 @@ class _CRound(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("draft", "drafted")),
         ("draft_stride", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("lprobs", "accepted", "next_token")),
+    ]
+
+
+class _CTotals(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("before", "totals", "is_open")),
     ]
 
 
@@ -104,21 +111,30 @@ def copy_guide(
     return tokens, drafted
 
 
-def accept_exact(draft: Tensor, drafted: Tensor, lprobs: Tensor) -> tuple[Tensor, Tensor]:
+def accept_exact(
+    draft: tuple[Tensor, Tensor], lprobs: Tensor, before: Tensor, settle: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Accept draft tokens as long as each is the best.
 
     Args:
-        draft: [B, K] int64.
-        drafted: [B] int64, how many of them count.
+        draft: tokens [B, K] and how many of them count [B], int64.
         lprobs: [B, K + 1, V] float32.
+        before: [B] float32, the score of each row.
+        settle: says which of equal scores is taken: [n, V] float32, the row's score added -> [n] int64.
 
     Returns:
-        how many stand and the token after them, each [B] int64.
+        how many stand and the token after them, each [B] int64, and the score of each row with them [B] float32.
     """
-    accepted, following = torch.empty_like(drafted), torch.empty_like(drafted)
-    round_ = _round(draft, drafted, lprobs, accepted, following)
-    library().specdec_accept_exact(ctypes.byref(round_))
-    return accepted, following
+    drafted = draft[1]
+    accepted, following, is_open = (torch.empty_like(drafted) for _ in range(3))
+    totals = torch.empty_like(before)
+    round_ = ctypes.byref(_round(*draft, lprobs, accepted, following))
+    sums = ctypes.byref(_CTotals(before.data_ptr(), totals.data_ptr(), is_open.data_ptr()))
+    begin = True
+    while library().specdec_accept_exact(round_, sums, begin):
+        begin, rows = False, is_open.nonzero().squeeze(1)  # stopped by equal scores
+        following[rows] = settle(lprobs[rows, accepted[rows]] + totals[rows, None])
+    return accepted, following, totals
 
 
 def commit(

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -188,3 +189,39 @@ def test_no_library_and_an_old_one_mean_torch(monkeypatch):
     assert native.load("of_another_world") is None
     monkeypatch.setattr(native, "INTERFACE", -1)
     assert native.load("portable") is None
+
+
+def test_a_library_without_a_function_means_torch(monkeypatch):
+    old = SimpleNamespace(specdec_interface=lambda: native.INTERFACE)
+    monkeypatch.setattr(native.ctypes, "CDLL", lambda path: old)
+    assert native.load("portable") is None
+
+
+def test_no_rows_give_no_rows(library):
+    assert NativeLinear(Linear(torch.ones(20, 8), None))(torch.ones(0, 8)).shape == (0, 20)
+    assert NativeLinear(Linear(torch.ones(20, 8), None))(torch.ones(3, 0, 8)).shape == (3, 0, 20)
+
+
+@pytest.mark.parametrize("wrong", [-1, 2**40, "the first behind the table"])
+def test_a_token_that_is_none_of_the_tables_raises_as_by_torch(layers_by, data_bin, wrong):
+    model, _ = tiny.build_model(data_bin)
+    tokens = torch.randint(4, 20, (3, 20))
+    tokens[1, 7] = wrong if isinstance(wrong, int) else model.decoder.embed_tokens.num_embeddings
+    with pytest.raises(IndexError):
+        decode(model, tokens, [20])
+
+
+def test_the_widest_layer_has_room_wherever_it_stands(library, data_bin, monkeypatch):
+    model, _ = tiny.build_model(data_bin)
+    for stack in (model.encoder, model.decoder):
+        wide = stack.layers[1]
+        wide.fc1, wide.fc2 = torch.nn.Linear(32, 4800), torch.nn.Linear(4800, 32)
+    tokens = torch.randint(4, 20, (3, 20))
+    batch = {"src_tokens": tokens, "src_lengths": torch.full((3,), 20)}
+    with torch.no_grad():
+        ours = decode(model, tokens, [20]), FastEncoder(model.encoder).forward(batch).memory
+        monkeypatch.setattr("fairseq_specdec.engine.encoder.native_layers", lambda layers: None)
+        monkeypatch.setattr("fairseq_specdec.engine.fast_decoder.native_decoder", lambda weights: None)
+        plain = decode(model, tokens, [20]), FastEncoder(model.encoder).forward(batch).memory
+    for a, b in zip(ours, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

@@ -18,6 +18,7 @@ PAD, EOS, UNK = 1, 2, 3
 def round_of(n_rows, width, symbols, generator):
     """Return a draft of which some is right, and scores with ties and impossible tokens."""
     lprobs = torch.randint(-9, 0, (n_rows, width + 1, symbols), generator=generator).float()
+    lprobs += 1e-6 * torch.randint(0, 9, lprobs.shape, generator=generator)  # equal or not, by what they are added to
     lprobs.masked_fill_(torch.rand(lprobs.shape, generator=generator) < 0.2, -math.inf)
     best = lprobs.argmax(-1)[:, :width]
     wrong = torch.rand(best.shape, generator=generator) < 0.3
@@ -31,17 +32,19 @@ def test_the_same_draft_tokens_are_accepted(library, monkeypatch, width, symbols
     generator = torch.Generator().manual_seed(symbols)
     for _ in range(20):
         draft, lprobs = round_of(7, width, symbols, generator)
-        found = accept_exact(draft, lprobs)
+        totals = torch.rand(7, generator=generator) * -200
+        found = accept_exact(draft, lprobs, totals)
         with monkeypatch.context() as patch:
             patch.setattr(rounds, "library", lambda: None)
-            expected = accept_exact(draft, lprobs)
+            expected = accept_exact(draft, lprobs, totals)
         assert found.n_accepted.tolist() == expected.n_accepted.tolist()
         assert found.next_token.tolist() == expected.next_token.tolist()
+        assert found.totals.tolist() == expected.totals.tolist()
 
 
 def test_of_scores_that_are_all_impossible_the_first_is_taken(library):
     draft = DraftBlock(torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, dtype=torch.int64))
-    assert accept_exact(draft, torch.full((1, 1, 40), -math.inf)).next_token.tolist() == [0]
+    assert accept_exact(draft, torch.full((1, 1, 40), -math.inf), torch.zeros(1)).next_token.tolist() == [0]
 
 
 @pytest.mark.parametrize("max_len", [3, 9, 30])

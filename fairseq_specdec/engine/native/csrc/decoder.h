@@ -5,6 +5,7 @@
 
 struct Embedding {
     const float* table;  // [symbols, C]
+    int64_t symbols;
     double scale;
     const float* positions;  // [n_positions, C], or null
     int64_t first, n_positions;  // row of position 0; past the table's end its last row is given
@@ -19,6 +20,11 @@ struct Decoder {
     Norm final_norm;  // its weight is null where there is none
     Linear output;
 };
+
+// Whether all tokens have a row in the table.
+static bool can_embed(const Embedding& e, const int64_t* tokens, int64_t n) {
+    return std::all_of(tokens, tokens + n, [&](int64_t token) { return 0 <= token && token < e.symbols; });
+}
 
 // tokens of row r stand at positions lengths[r] and on, or at the ends of their paths.
 static void embed(const Decoder& w, const int64_t* tokens, int64_t rows, int64_t width, const int64_t* lengths,

@@ -7,11 +7,16 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 7; }
+int64_t specdec_interface() { return 9; }
 
 // Floats of scratch memory that a pass over so many positions needs.
-int64_t specdec_scratch(const Layer* w, int64_t positions) {
-    return positions * (2 * w->channels + std::max(3 * w->channels, w->fc1.outputs));
+int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t positions) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < n_layers; ++i) {
+        const Layer& w = *layers[i];
+        most = std::max(most, 2 * w.channels + std::max(3 * w.channels, w.fc1.outputs));
+    }
+    return positions * most;
 }
 
 // Layers, one after the other; x [rows, width, C] becomes the output of the last. All of them look at the same self and
@@ -26,11 +31,12 @@ void specdec_layers(const Layer* const* layers, int64_t n_layers, float* x, int6
 // tokens [rows, width] -> log-probabilities out [rows, width, outputs], in the order of the positions. self, cache and
 // source: one for each layer; extent: positions of the cache that there are; paths: see there, or null where positions
 // follow one another. x: [rows, width, C], scratch: as above.
-// Returns how many positions have scores that are no numbers.
+// Returns how many positions have scores that are no numbers; -1, without a pass, if a token is none of the table's.
 int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, int64_t width, const int64_t* lengths,
                        const Cache* cache, const Keys* self, const Keys* source, int64_t extent,
                        const Paths* paths, float* x, float* scratch, float* out, double temperature, int64_t threads) {
     const int64_t n = rows * width, symbols = w->output.outputs;
+    if (!can_embed(w->embedding, tokens, n)) return -1;
     int64_t bad = 0;
 #pragma omp parallel num_threads(threads) reduction(+ : bad)
     {
@@ -84,7 +90,9 @@ int64_t specdec_advance(const Rules* rules, const Beams* beams, const Candidates
     return n_finished;
 }
 
-void specdec_accept_exact(const Round* round) { accept_exact(*round); }
+int64_t specdec_accept_exact(const Round* round, const Totals* totals, int64_t begin) {
+    return accept_exact(*round, *totals, begin);
+}
 
 // is_placed: the places say already where to go on.
 void specdec_copy_guide(const Guide* guide, int64_t is_placed) { copy_guide(*guide, is_placed); }

@@ -155,7 +155,7 @@ static void multiply(const Linear& w, const float* x, int64_t rows, int64_t pane
 // groups: each block of rows, which stays in the first cache, meets the group's weights, which stay in the second.
 static void linear(const Linear& w, const float* x, int64_t rows, float* out, int64_t stride, Epilogue epilogue,
                    const Worker& worker) {
-    if (rows <= 0) return;
+    if (rows <= 0 || w.outputs == 0) return;
     const int64_t n_panels = (w.outputs + kLanes - 1) / kLanes;
     const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
     const int64_t end = worker.end(n_panels * n_blocks);

@@ -17,21 +17,38 @@ static int64_t trim(int64_t rows, const int64_t* drafted, const int64_t* lengths
     return longest;
 }
 
-// The first of the highest scores, none of which is NaN.
-static int64_t best_of(const float* scores, int64_t n) {
+struct Highest {
+    int64_t index;  // the first of the highest scores
+    bool tied;      // whether another is as high once the total is added, which is when fairseq compares them
+};
+
+// None of the scores is NaN.
+static Highest highest_score(const float* scores, int64_t n, float total) {
     constexpr int kStep = 4 * kWidth;
     const int64_t whole = n - n % kStep;
-    Vec highest[4];
-    float top = -INFINITY;
+    Vec highest[4], second[4];  // of each lane
+    float top = -INFINITY, next = -INFINITY;
     int64_t i = 0;
-    for (Vec& v : highest) v = broadcast(top);
+    const auto see = [&](float score) {
+        next = std::max(next, std::min(score, top));
+        top = std::max(top, score);
+    };
+    for (int j = 0; j < 4; ++j) highest[j] = second[j] = broadcast(-INFINITY);
     for (; i < whole; i += kStep)
-        for (int j = 0; j < 4; ++j) highest[j] = greater(load(scores + i + j * kWidth), highest[j]);
-    for (; i < n; ++i) top = std::max(top, scores[i]);
-    for (const Vec& v : highest) top = std::max(top, highest_of(v));
+        for (int j = 0; j < 4; ++j) {
+            const Vec v = load(scores + i + j * kWidth);
+            second[j] = greater(v > highest[j] ? highest[j] : v, second[j]);
+            highest[j] = greater(v, highest[j]);
+        }
+    for (; i < n; ++i) see(scores[i]);
+    for (int j = 0; j < 4; ++j)
+        for (int lane = 0; lane < kWidth; ++lane) {
+            see(highest[j][lane]);
+            see(second[j][lane]);
+        }
     for (i = 0; i < whole && !any(load(scores + i) == broadcast(top)); i += kWidth) {}
     while (i + 1 < n && scores[i] != top) ++i;
-    return i;
+    return {i, top > -INFINITY && next + total == top + total};
 }
 
 // A round of B rows with K draft tokens.
@@ -46,14 +63,34 @@ struct Round {
     const float* scores(int64_t row, int64_t k) const { return lprobs + (row * (block + 1) + k) * symbols; }
 };
 
-static void accept_exact(const Round& r) {
+struct Totals {
+    const float* before;  // [B], score of each row before the round
+    float* totals;        // [B], with what stands
+    int64_t* is_open;     // [B], 1 while equal scores stop a row
+};
+
+// Returns how many rows are stopped by equal scores. For each of these the caller puts the token that is taken in the
+// place of the next one and calls again, not to begin; totals are then those before that token.
+static int64_t accept_exact(const Round& r, const Totals& t, bool begin) {
+    int64_t stopped = 0;
     for (int64_t row = 0; row < r.rows; ++row) {
+        if (!begin && !t.is_open[row]) continue;
         const int64_t n = std::min(r.block, r.drafted[row]);
-        int64_t k = 0, best = best_of(r.scores(row, 0), r.symbols);
-        while (k < n && r.token(row, k) == best) best = best_of(r.scores(row, ++k), r.symbols);
+        int64_t k = begin ? 0 : r.accepted[row];
+        float total = begin ? t.before[row] : t.totals[row];
+        Highest best = begin ? highest_score(r.scores(row, 0), r.symbols, total) : Highest{r.next_token[row], false};
+        while (!best.tied) {
+            total += r.scores(row, k)[best.index];
+            if (k == n || r.token(row, k) != best.index) break;
+            best = highest_score(r.scores(row, ++k), r.symbols, total);
+        }
         r.accepted[row] = k;
-        r.next_token[row] = best;
+        r.next_token[row] = best.index;
+        t.totals[row] = total;
+        t.is_open[row] = best.tied;
+        stopped += best.tied;
     }
+    return stopped;
 }
 
 struct State {
