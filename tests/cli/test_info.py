@@ -154,7 +154,9 @@ def test_every_reason_is_listed_and_is_the_engines(data_bin, tmp_path, capsys):
 def test_other_decoder_is_named(info, data_bin, tmp_path):
     status, found = info(tiny.save_random(tmp_path / "lstm.pt", data_bin, arch="lstm_wiseman_iwslt_de_en"))
     assert status == 1
-    assert found["reasons"] == ["its decoder must be fairseq's TransformerDecoder, but is LSTMDecoder"]
+    assert found["reasons"] == [
+        "its decoder must be fairseq's TransformerDecoder, but architecture lstm_wiseman_iwslt_de_en is LSTMModel"
+    ]
 
 
 def test_checkpoint_that_fairseq_cannot_build_says_why(info, verifier, tmp_path):
