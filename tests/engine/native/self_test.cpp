@@ -104,7 +104,7 @@ static void log_softmax_and_the_best(int64_t n, float temperature) {
     for (int64_t i = 0; i < n; ++i)
         check(before[i] == -INFINITY ? x[i] == -INFINITY : is_close(x[i], before[i] / temperature - std::log(total)),
               "log_softmax", n, i, 0, x[i]);
-    check(best_of(x.data(), n) == std::max_element(x.begin(), x.end()) - x.begin(), "the first of the best", n);
+    check(highest_score(x.data(), n, 0.0f).index == std::max_element(x.begin(), x.end()) - x.begin(), "the first of the best", n);
     x[n / 2] = NAN;
     check(!log_softmax(x.data(), n, temperature) && std::isnan(x[0]), "log_softmax: NaN is hidden", n);
 }

@@ -19,8 +19,8 @@ def run(tmp_path, compiler, flags, emulator=()):
     """Compile the program and run it; fail with what it printed."""
     program = tmp_path / "self_test"
     source = Path(__file__).with_name("self_test.cpp")
-    subprocess.run([compiler, *FLAGS, *flags, str(source), "-o", str(program)], check=True, timeout=120)
-    done = subprocess.run([*emulator, str(program)], capture_output=True, text=True, timeout=120)
+    subprocess.run([compiler, *FLAGS, *flags, str(source), "-o", str(program)], check=True, timeout=300)
+    done = subprocess.run([*emulator, str(program)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
 
 
