@@ -13,9 +13,12 @@ FAIRSEQ_BEAM = 5  # its default
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """The options of fairseq-generate that shape the search; names and defaults are fairseq's."""
+    """The options of fairseq-generate that shape the search, by fairseq's names.
 
-    beam: int = FAIRSEQ_BEAM
+    Defaults are fairseq's, too, but that of the beam: what is built here without options decodes greedily.
+    """
+
+    beam: int = 1
     max_len_a: float = 0.0
     max_len_b: int = 200
     min_len: int = 1
@@ -32,7 +35,7 @@ class GenerationOptions:
         """Read them from fairseq's GenerationConfig, or from a Namespace that holds some of them (--eval-bleu-args)."""
         names = {option.name for option in fields(cls)} - {"normalize"}
         given = {name: getattr(args, name) for name in names if hasattr(args, name)}
-        return cls(normalize=not getattr(args, "unnormalized", False), **given)
+        return cls(normalize=not getattr(args, "unnormalized", False), **{"beam": FAIRSEQ_BEAM, **given})
 
     def max_len(self, source_width: int, longest_source: int, model_max: int) -> int:
         """Return the step at which eos is forced, for one batch.

@@ -44,10 +44,10 @@ def test_defaults_of_fairseq_and_every_option_of_beam_search_need_no_other_gener
 
 
 def test_beams_with_drafts_are_refused_with_the_remedy():
-    refuse_with_drafts(GenerationOptions(), "none", 1)
-    refuse_with_drafts(GenerationOptions(beam=1), "nat", 3)
+    refuse_with_drafts(GenerationOptions(beam=5), "none", 1)
+    refuse_with_drafts(GenerationOptions(), "nat", 3)
     with pytest.raises(OptionError) as error:
-        refuse_with_drafts(GenerationOptions(), "nat", 3)
+        refuse_with_drafts(GenerationOptions(beam=5), "nat", 3)
     assert error.value.reasons == [
         "--beam must be 1 with --drafter nat, got 5 (fairseq's default): pass --beam 1 or leave --drafter nat out.",
         "--beam must be 1 with --beta 3, got 5 (fairseq's default): pass --beam 1 or leave --beta 3 out.",
@@ -67,4 +67,5 @@ def test_a_minimum_above_the_maximum_length_is_refused():
 
 def test_options_are_read_from_whatever_namespace_holds_them():
     read = GenerationOptions.from_args(Namespace(unnormalized=True, lenpen=0.6, max_len_b=50, no_repeat_ngram_size=3))
-    assert read == GenerationOptions(normalize=False, lenpen=0.6, max_len_b=50, no_repeat_ngram_size=3)
+    assert read == GenerationOptions(beam=5, normalize=False, lenpen=0.6, max_len_b=50, no_repeat_ngram_size=3)
+    assert GenerationOptions.from_args(Namespace(beam=2)).beam == 2
