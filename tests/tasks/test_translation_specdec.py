@@ -197,7 +197,6 @@ def test_statistics_of_a_run_that_did_not_come_to_its_end_say_so(data_bin, verif
     assert (found["partial"], found["sentences"]) == (True, 16)
     monkeypatch.undo()
     generate(tmp_path / "whole", data_bin, verifier, *options)
-    gc.collect()
     found = json.loads(out.read_text())
     assert (found["partial"], found["sentences"]) == (False, tiny.SPLITS["test"])
 
