@@ -40,7 +40,7 @@ wheel: $(VENV)/.installed
 	rm -rf build dist
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 	@! $(VENV)/bin/python -m zipfile --list dist/*.whl | grep _native_build || \
-	    { echo "make wheel: some libraries could not be compiled, see above: install GCC 11 or later" >&2; exit 1; }
+	    { echo "make wheel: some libraries could not be compiled, see above: install GCC 8 or later, or clang" >&2; exit 1; }
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v < (3, 13) or sys.exit( \

@@ -3,7 +3,11 @@
 import pytest
 import torch
 
+from fairseq_specdec.engine.native import beam, decoder, layer, rounds
+from fairseq_specdec.engine.native import library as native
 from tests import tiny
+
+LIBRARIES = dict.fromkeys([*native.instruction_sets(), *([] if "neon" in native.instruction_sets() else ["portable"])])
 
 ARCHITECTURES = {
     "post-norm, sinusoidal": {},
@@ -23,6 +27,16 @@ ARCHITECTURES = {
     "transformer_align": {"arch": "transformer_align", "alignment_layer": 0, "alignment_heads": 1},
     "iwslt": {"arch": "transformer_iwslt_de_en"},
 }
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request, monkeypatch):
+    """One compiled library that this machine runs after the other."""
+    lib = native.load(request.param)
+    assert lib is not None, f"{request.param} is not built: make install"
+    for module in (native, layer, decoder, rounds, beam):
+        monkeypatch.setattr(module, "library", lambda: lib)
+    return lib
 
 
 @pytest.fixture(params=ARCHITECTURES.values(), ids=ARCHITECTURES.keys())

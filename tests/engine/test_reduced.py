@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from fairseq_specdec.engine.linear import Linear, convert_all, read_linear
-from fairseq_specdec.engine.native import library as native
 from fairseq_specdec.engine.native.library import NativeLinear
 from fairseq_specdec.engine.packed import PackedLinear
 from fairseq_specdec.engine.reduced import converter, reduce, rounded
@@ -37,10 +36,7 @@ def test_rounding_moves_a_weight_a_little(dtype, error):
     assert 0 < (dequantized(weight, dtype) - weight).norm() / weight.norm() < error
 
 
-@pytest.mark.parametrize("instructions", native.instruction_sets())
-def test_a_position_has_the_same_bits_alone_and_in_a_block(monkeypatch, instructions):
-    lib = native.load(instructions)
-    monkeypatch.setattr(native, "library", lambda: lib)
+def test_a_position_has_the_same_bits_alone_and_in_a_block(library):
     for dtype in ("bf16", "int8"):
         ours = reduce(Linear(torch.randn(150, 70), torch.randn(150)), dtype)
         x = torch.randn(37, 70)

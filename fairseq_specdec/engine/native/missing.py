@@ -26,8 +26,8 @@ def tell_what_is_missing(wanted: list[str], chosen: str | None, interface: int) 
         runs = "torch" if chosen is None else f"the {chosen} library"
         logger.warning(
             f"Layers are run by {runs}, with the same output and slower than by code compiled for this processor, "
-            f"which is not there ({reasons}). Install a C++ compiler (GCC 11 or later), then this package again with "
-            "--force-reinstall --no-deps --no-cache-dir; or install a wheel of it, which needs no compiler."
+            f"which is not there ({reasons}). Install a C++ compiler (GCC 8 or later, or clang), then this package "
+            "again with --force-reinstall --no-deps --no-cache-dir; or install a wheel of it, which needs no compiler."
         )
 
 

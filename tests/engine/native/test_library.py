@@ -14,23 +14,11 @@ from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.linear import Linear, Norm
 from fairseq_specdec.engine.native import decoder as native_decoder
-from fairseq_specdec.engine.native import layer as native_layer
 from fairseq_specdec.engine.native import library as native
-from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.engine.native.layer import native_layers
 from fairseq_specdec.engine.native.library import NativeLinear
 from fairseq_specdec.engine.weights import read_encoder, read_verifier
 from tests import tiny
-
-
-@pytest.fixture(params=native.instruction_sets())
-def library(request, monkeypatch):
-    """One library after the other."""
-    lib = native.load(request.param)
-    assert lib is not None, f"{request.param} is not built: make install"
-    for module in (native, native_layer, native_decoder, rounds):
-        monkeypatch.setattr(module, "library", lambda: lib)
-    return lib
 
 
 @pytest.fixture
@@ -68,6 +56,10 @@ def test_an_output_has_the_same_bits_alone_in_a_block_and_with_more_threads(libr
         threads(n)
         assert ours(x).equal(alone)
         assert ours(x[:5]).equal(alone[:5])
+
+
+def test_no_rows_are_no_work(library):
+    assert NativeLinear(Linear(torch.ones(20, 8), None))(torch.ones(0, 8)).shape == (0, 20)
 
 
 def test_a_team_smaller_than_asked_for_does_all_of_the_work():
@@ -173,6 +165,23 @@ def test_half_precision_is_left_to_torch(data_bin):
     assert native_layers(read_verifier(model.decoder).layers) is None
     assert native_decoder.native_decoder(read_verifier(model.decoder)) is None
     assert native_layers(read_encoder(model.encoder).layers) is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "capability", "names"),
+    [
+        ("x86_64", "AVX512", ["avx512", "avx2"]),
+        ("AMD64", "AVX2", ["avx2"]),
+        ("x86_64", "DEFAULT", ["portable"]),
+        ("aarch64", "DEFAULT", ["neon"]),
+        ("arm64", "SVE256", ["neon"]),
+        ("ppc64le", "VSX", []),
+    ],
+)
+def test_a_library_is_for_processors_on_which_torch_is_not_faster(monkeypatch, machine, capability, names):
+    monkeypatch.setattr(native.platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert native.instruction_sets() == names
 
 
 def test_no_library_and_an_old_one_mean_torch(monkeypatch):

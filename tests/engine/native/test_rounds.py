@@ -7,21 +7,12 @@ import torch
 
 from fairseq_specdec.blocks import DraftBlock, Verdict
 from fairseq_specdec.drafters.guided import GuidedDrafter
-from fairseq_specdec.engine.native import library as native
 from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.acceptance import accept_exact
 from fairseq_specdec.search.state import DecodeState
 
 PAD, EOS, UNK = 1, 2, 3
-
-
-@pytest.fixture(params=native.instruction_sets())
-def library(request, monkeypatch):
-    """One library after the other."""
-    lib = native.load(request.param)
-    monkeypatch.setattr(rounds, "library", lambda: lib)
-    return lib
 
 
 def round_of(n_rows, width, symbols, generator):

@@ -1,7 +1,6 @@
 // A Transformer layer over many positions a row, in one team of threads.
 #pragma once
 
-
 #include <vector>
 
 #include "attention.h"
