@@ -210,7 +210,7 @@ static inline bool any(VecInt v) {
 #endif
 }
 
-// e^x for x <= 0, within 2 units in the last place; 0 below -87, NaN for NaN.
+// e^x for x <= 0, within 1 unit in the last place; 0 below -87, NaN for NaN.
 static inline Vec exp_nonpositive(Vec x) {
     const Vec lowest = broadcast(-87.0f), magic = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds
     const Vec clamped = greater(x, lowest);
