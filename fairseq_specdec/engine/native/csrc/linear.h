@@ -31,10 +31,15 @@ constexpr int kMaxRows = kTile < 12 ? kTile : 12;  // of a tile
 constexpr int kMaxLevel = kTile < 4 ? 1 : kTile < 16 ? 2 : 3;  // a tile has 1 << level panels; so many are passed at a time
 constexpr int kAsk = 64;  // inputs ahead of the multiplications
 
-// kAhead: ask for weights, so that they are in the second cache when it is their turn. Behind the end of a panel come
-// those of the next group, whose first inputs nobody else would ask for in time.
-template <typename Number, int kRows, int kPanels, bool kAhead>
-static void tile(const Linear& w, const float* x, int64_t first_panel, float* sums) {
+// What a tile asks for while it multiplies, so that it is in the second cache when it is its turn. Its own weights, if it
+// is the first to read them; behind the end of a panel come those of the next group, whose first inputs nobody else would
+// ask for in time. Or half of the panels behind the group's: two tiles share them, so that reading goes on all the time.
+enum class Ask { kNothing, kOwn, kNext };
+constexpr Ask kNothing = Ask::kNothing, kOwn = Ask::kOwn, kNext = Ask::kNext;
+
+// half: where half of the next panels begins, for kNext.
+template <typename Number, int kRows, int kPanels, Ask kAsks>
+static void tile(const Linear& w, const float* x, int64_t first_panel, const char* half, float* sums) {
     constexpr int kVectors = kPanels * kParts;
     const Number* panel = static_cast<const Number*>(w.panels) + first_panel * w.inputs * kLanes;
     const int64_t inputs = w.inputs, next = inputs * kLanes;
@@ -42,12 +47,15 @@ static void tile(const Linear& w, const float* x, int64_t first_panel, float* su
     UNROLLED for (int r = 0; r < kRows; ++r)
         UNROLLED for (int i = 0; i < kVectors; ++i) acc[r][i] = Vec{};
     int64_t k = 0;
-    for (const int64_t stop : {kAhead ? inputs - kAsk : 0, inputs}) {
+    for (const int64_t stop : {kAsks == kOwn ? inputs - kAsk : 0, inputs}) {
         const int64_t ahead = kAsk * kLanes + (stop < inputs ? 0 : (kPanels - 1) * next);
         for (; k < stop; ++k) {
             const Number* at = panel + k * kLanes;
-            if (kAhead)
+            if (kAsks == kOwn)
                 UNROLLED for (int p = 0; p < kPanels; ++p) __builtin_prefetch(at + p * next + ahead, 0, 2);
+            if (kAsks == kNext)
+                UNROLLED for (int p = 0; p < kPanels; ++p)
+                    __builtin_prefetch(half + (p * next + k * kLanes / 2) * static_cast<int64_t>(sizeof(Number)), 0, 2);
             const auto weights = [=](int i) { return load(at + i / kParts * next + i % kParts * kWidth); };
             const auto input = [=](int r) { return broadcast(x[r * inputs + k]); };
             if constexpr (kRows > kVectors) {  // the fewer stay in registers, the others come one by one
@@ -110,40 +118,60 @@ static void finish(const Linear& w, const float* sums, int64_t sums_stride, int6
 typedef void (*Finish)(const Linear&, const float*, int64_t, int64_t, int64_t, float*, int64_t);
 static constexpr Finish kFinish[] = {finish<kStore>, finish<kRelu>, finish<kGelu>, finish<kAdd>};  // by epilogue
 
-typedef void (*Tile)(const Linear&, const float*, int64_t, float*);
+typedef void (*Tile)(const Linear&, const float*, int64_t, const char*, float*);
 
-template <typename Number, int kRows, int kPanels, bool kAhead>
+template <typename Number, int kRows, int kPanels, Ask kAsks>
 constexpr Tile tile_or_null() {
-    if constexpr (kRows * kPanels <= kTile) return tile<Number, kRows, kPanels, kAhead>;
+    if constexpr (kRows * kPanels <= kTile) return tile<Number, kRows, kPanels, kAsks>;
     return nullptr;
 }
 
 // Tiles by rows - 1 and by log2 of the panels.
-template <typename Number, bool kAhead, int... kRow>
+template <typename Number, Ask kAsks, int... kRow>
 static const Tile* tiles_of(int64_t rows, std::integer_sequence<int, kRow...>) {
     static constexpr Tile table[sizeof...(kRow)][4] = {
-        {tile_or_null<Number, kRow + 1, 1, kAhead>(), tile_or_null<Number, kRow + 1, 2, kAhead>(),
-         tile_or_null<Number, kRow + 1, 4, kAhead>(), tile_or_null<Number, kRow + 1, 8, kAhead>()}...};
+        {tile_or_null<Number, kRow + 1, 1, kAsks>(), tile_or_null<Number, kRow + 1, 2, kAsks>(),
+         tile_or_null<Number, kRow + 1, 4, kAsks>(), tile_or_null<Number, kRow + 1, 8, kAsks>()}...};
     return table[rows - 1];
 }
 
-template <bool kAhead>
+template <Ask kAsks>
 static const Tile* tiles_of(int64_t kind, int64_t rows) {
     constexpr auto every = std::make_integer_sequence<int, kMaxRows>();
-    if (kind == kBfloat16) return tiles_of<uint16_t, kAhead>(rows, every);
-    if (kind == kInt8) return tiles_of<int8_t, kAhead>(rows, every);
-    return tiles_of<float, kAhead>(rows, every);
+    if (kind == kBfloat16) return tiles_of<uint16_t, kAsks>(rows, every);
+    if (kind == kInt8) return tiles_of<int8_t, kAsks>(rows, every);
+    return tiles_of<float, kAsks>(rows, every);
 }
 
-// Rows of x by some panels: as many panels at a time as registers hold. ahead: nobody has read these weights yet.
-static void multiply(const Linear& w, const float* x, int64_t rows, int64_t panel, int64_t panels, bool ahead, float* out,
-                     int64_t stride, Epilogue epilogue) {
+// Panels that are passed together, and the block of rows that they meet.
+struct Group {
+    int64_t panel, panels;
+    bool is_cold;  // nobody has asked for its weights
+    int64_t block, blocks;
+};
+
+// How many panels' weights stay in the second cache, with those that are asked for.
+static int64_t fitting(const Linear& w) {
+    constexpr int64_t kBytes = 1 << 17;
+    return std::clamp<int64_t>(kBytes / (w.inputs * kLanes * 4), 1, 1 << kMaxLevel);
+}
+
+// A block of rows of x by a group of panels: as many panels at a time as registers hold.
+static void multiply(const Linear& w, const float* x, int64_t rows, const Group& group, float* out, int64_t stride,
+                     Epilogue epilogue) {
     alignas(64) float sums[kTile * kLanes];
-    const Tile* tiles = ahead ? tiles_of<true>(w.kind, rows) : tiles_of<false>(w.kind, rows);
-    const int64_t last = panel + panels;
+    const bool spread = group.blocks == 2 || group.blocks == 3;  // one block reads all the time, many hardly
+    const bool own = group.block == 0 && (group.is_cold || !spread);
+    const Tile* tiles = own ? tiles_of<kOwn>(w.kind, rows)
+                        : spread && group.block < 2 ? tiles_of<kNext>(w.kind, rows)
+                                                    : tiles_of<kNothing>(w.kind, rows);
+    const int64_t bytes = w.inputs * kLanes * (w.kind == kFloat ? 4 : w.kind == kBfloat16 ? 2 : 1);
+    const int64_t last = group.panel + group.panels;
+    int64_t panel = group.panel;
     for (int level = kMaxLevel; panel < last; --level)
         for (; tiles[level] && last - panel >= 1 << level; panel += 1 << level) {
-            tiles[level](w, x, panel, sums);
+            const char* next = static_cast<const char*>(w.panels) + (panel + group.panels) * bytes;
+            tiles[level](w, x, panel, next + group.block * bytes / 2, sums);
             for (int64_t p = 0; p < 1 << level; ++p)
                 kFinish[epilogue](w, sums + p * kLanes, kLanes << level, rows, panel + p, out, stride);
         }
@@ -158,14 +186,16 @@ static void linear(const Linear& w, const float* x, int64_t rows, float* out, in
     if (rows <= 0 || w.outputs == 0) return;
     const int64_t n_panels = (w.outputs + kLanes - 1) / kLanes;
     const int64_t n_blocks = (rows + kMaxRows - 1) / kMaxRows;
-    const int64_t end = worker.end(n_panels * n_blocks);
-    for (int64_t piece = worker.begin(n_panels * n_blocks); piece < end;) {
-        const int64_t panel = piece / n_blocks, first = piece % n_blocks, whole = (end - piece) / n_blocks;
-        const int64_t panels = first > 0 ? 1 : std::clamp<int64_t>(whole, 1, 1 << kMaxLevel);
+    const int64_t most = n_blocks == 1 ? 1 << kMaxLevel : fitting(w);
+    const int64_t begin = worker.begin(n_panels * n_blocks), end = worker.end(n_panels * n_blocks);
+    for (int64_t piece = begin; piece < end;) {
+        const int64_t first = piece % n_blocks, whole = (end - piece) / n_blocks;
+        const int64_t panels = first > 0 ? 1 : std::clamp<int64_t>(whole, 1, most);
         const int64_t last = std::min(n_blocks, first + end - piece);
         for (int64_t block = first; block < last; ++block) {
             const int64_t row = rows * block / n_blocks, n = rows * (block + 1) / n_blocks - row;
-            multiply(w, x + row * w.inputs, n, panel, panels, block == first, out + row * stride, stride, epilogue);
+            const Group group{piece / n_blocks, panels, piece == begin, block, n_blocks};
+            multiply(w, x + row * w.inputs, n, group, out + row * stride, stride, epilogue);
         }
         piece += (last - first) * panels;
     }
