@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+UNCHANGED = "unchanged"
 LENGTHS = ("--max-len-a", "1.5", "--max-len-b", "20")
 
 
@@ -39,6 +40,7 @@ class Job:
         metric: as in ``specdec bench``.
         systems: as in ``specdec bench``, and what the table calls each.
         drafter: the checkpoint of the drafter with weights, if there is one.
+        corrects: the output could be the input.
     """
 
     title: str
@@ -49,6 +51,7 @@ class Job:
     metric: str
     systems: dict[str, str]
     drafter: str | None = None
+    corrects: bool = False
 
 
 JOBS = (
@@ -82,6 +85,7 @@ JOBS = (
             "ngram:block=4": "this package, ngram",
             "input:block=16": "this package, input",
         },
+        corrects=True,
     ),
 )
 
@@ -105,7 +109,15 @@ def binarise(job: Job, folder: Path, args: argparse.Namespace) -> None:
         (folder / f"pieces.{lang}").write_text(encoded, "utf-8")
         (folder / f"text.{lang}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
     dictionary = str(args.models / f"{job.model}.dict.txt")
-    argv = ["--source-lang", job.langs[0], "--target-lang", job.langs[1], "--srcdict", dictionary, "--joined-dictionary"]
+    argv = [
+        "--source-lang",
+        job.langs[0],
+        "--target-lang",
+        job.langs[1],
+        "--srcdict",
+        dictionary,
+        "--joined-dictionary",
+    ]
     argv += ["--testpref", str(folder / "pieces"), "--destdir", str(folder)]
     preprocess.main(options.get_preprocessing_parser().parse_args(argv))
 
@@ -124,7 +136,20 @@ def measure(job: Job, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         status = specdec(argv)
     if status:
         raise SystemExit(status)
-    return json.loads(out.read_text("utf-8"))
+    found = json.loads(out.read_text("utf-8"))
+    if job.corrects:
+        found["rows"].insert(0, unchanged(job, folder))
+        out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return found
+
+
+def unchanged(job: Job, folder: Path) -> dict[str, Any]:
+    """Return a row for doing nothing, in the form of ``specdec bench``."""
+    from fairseq_specdec.evaluation.metrics import METRICS
+
+    source, target = ((folder / f"text.{lang}").read_text("utf-8").splitlines() for lang in job.langs)
+    metric = METRICS[job.metric].compute(source, [target], source)
+    return {"system": UNCHANGED, "sentences": len(source), "metric": metric}
 
 
 def table(job: Job, found: dict[str, Any]) -> str:
@@ -135,21 +160,34 @@ def table(job: Job, found: dict[str, Any]) -> str:
     about = f"{job.title}: {count} sentences, {'one' if size == 1 else size} at a time, {found['threads']} threads, "
     head = f"{'system':<26}{job.metric.upper():>7}{'tokens/round':>14}{'seconds':>9}{'speed-up':>10}{'identical':>11}"
     lines = [f"{about}{found['versions']['layers']} layers", "", head, "-" * len(head)]
-    for system, label in job.systems.items():
+    for system, label in labels(job).items():
         row = rows[system]
-        length = "-" if row["acceptance_length"] is None else f"{row['acceptance_length']:.2f}"
-        lines.append(
-            f"{label:<26}{row['metric'][job.metric]:>7.1f}{length:>14}{row['seconds']:>9.2f}"
-            f"{row['speedup_vs_fairseq']:>9.1f}x{100 * row['identical']:>10.1f}%"
-        )
+        line = f"{label:<26}{row['metric'][job.metric]:>7.1f}"
+        if system != UNCHANGED:
+            length = "-" if row["acceptance_length"] is None else f"{row['acceptance_length']:.2f}"
+            line += (
+                f"{length:>14}{row['seconds']:>9.2f}{row['speedup_vs_fairseq']:>9.1f}x{100 * row['identical']:>10.1f}%"
+            )
+        lines.append(line)
     return "\n".join(lines)
+
+
+def labels(job: Job) -> dict[str, str]:
+    """Return what the table calls each row of a job."""
+    return {UNCHANGED: "the input, unchanged", **job.systems} if job.corrects else job.systems
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line, decode, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", type=int, default=120, metavar="N", help="of each text (default: 120)")
-    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), metavar="DIR", help="where data and results go (default: runs/quickstart)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/quickstart"),
+        metavar="DIR",
+        help="where data and results go (default: runs/quickstart)",
+    )
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="most sentences of a batch (default: 1)")
     parser.add_argument("--models", type=Path, default=ROOT / "checkpoints" / "quickstart", metavar="DIR")
     parser.add_argument("--text", type=Path, default=ROOT / "data" / "quickstart", metavar="DIR")

@@ -66,7 +66,9 @@ class Recipe:
     def __init__(self, folder: Path, scale: str = "full", work: Path | None = None, source: Path | None = None) -> None:
         path = folder / "recipe.yaml"
         if not path.is_file():
-            raise RecipeError(f"RECIPE must be a folder with a recipe.yaml, got {folder}: pass for example models/NAME.")
+            raise RecipeError(
+                f"RECIPE must be a folder with a recipe.yaml, got {folder}: pass for example models/NAME."
+            )
         content = yaml.safe_load(path.read_text("utf-8"))
         try:
             self.steps = [Step(**step) for step in content["steps"]]

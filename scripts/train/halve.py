@@ -37,7 +37,9 @@ def halve(state: dict[str, Any]) -> dict[str, Any]:
         config = OmegaConf.to_container(config)
     return {
         "args": without_paths(state.get("args")),
-        "cfg": None if config is None else {name: without_paths(config[name]) for name in ("model", "task", "criterion")},
+        "cfg": None
+        if config is None
+        else {name: without_paths(config[name]) for name in ("model", "task", "criterion")},
         "model": {name: half(tensor) for name, tensor in state["model"].items()},
         "optimizer_history": [{"optimizer_name": "", "lr_scheduler_state": {}, "num_updates": updates(state)}],
         "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}},

@@ -136,7 +136,7 @@ def test_progress_lines_say_what_matters():
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Run what a recipe starts in this process, since to start another takes seconds; what training sets is put back."""
+    """Run what a recipe starts in this process, since another takes seconds to start; put back what training sets."""
     for name in ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # else cpu_train.py starts itself anew with them
     monkeypatch.setattr(torch.nn.functional, "dropout", torch.nn.functional.dropout)
@@ -184,6 +184,8 @@ def test_the_shipped_recipe_runs_at_its_smallest_size(in_process, tmp_path):
     assert {path.name for path in (work / "checkpoints").iterdir()} == {
         f"{name}.{kind}" for name in ("verifier", "corrector") for kind in ("pt", "spm", "dict.txt")
     } | {"drafter.pt"}
+    found = json.loads((work / "results.json").read_text())
+    assert [model["name"] for model in found["shipped"]] == ["corrector", "drafter", "verifier"]
     for name, exact in (("translation", "nat:block=5"), ("correction", "input:block=16")):
-        rows = {row["system"]: row for row in json.loads((work / "results" / f"{name}.json").read_text())["rows"]}
+        rows = {row["system"]: row for row in found["whole"][name]}
         assert rows[exact]["sentences"] == 10 and rows[exact]["identical"] == 1.0
