@@ -19,7 +19,7 @@ from typing import Any
 from card import origin, table, write_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from quickstart import JOBS, UNCHANGED, labels  # noqa: E402
+from quickstart import JOBS, UNCHANGED, compared, labels  # noqa: E402
 
 from fairseq_specdec.compat import load_checkpoint  # noqa: E402
 
@@ -80,8 +80,9 @@ def _rows(runs: dict[str, Any], speed: bool) -> list[str]:
                 cells.append([label, f"{row['metric'][job.metric]:.1f}", *[""] * (len(head) - 2)])
                 continue
             length = "" if row["acceptance_length"] is None else f"{row['acceptance_length']:.2f}"
-            fast = [f"{row['seconds']:.2f}", f"{row['speedup_vs_fairseq']:.1f}"] if speed else []
-            cells.append([label, f"{row['metric'][job.metric]:.1f}", length, *fast, f"{100 * row['identical']:.1f}%"])
+            faster, same = compared(row)
+            fast = [f"{row['seconds']:.2f}", f"{faster:.1f}"] if speed else []
+            cells.append([label, f"{row['metric'][job.metric]:.1f}", length, *fast, f"{100 * same:.1f}%"])
         parts += [f"{job.title}, {rows[system]['sentences']} sentences:", table(head, cells)]
     return parts
 
