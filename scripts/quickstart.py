@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The main job on the models and the text that this repository ships: decode, compare, print two tables.
 
-    quickstart.py [--sentences N] [--batch-size N] [--out DIR] [--models DIR] [--text DIR]
+    quickstart.py [--sentences N] [--batch-size N] [--warmup 0] [--out DIR] [--models DIR] [--text DIR]
 
 Stock fairseq and this package decode the same sentences in one process, in turn (``specdec bench`` does it): German to
 English, then English sentences with made-up errors to such without. Nothing is trained or downloaded. Everything in
@@ -68,7 +68,7 @@ JOBS = (
             "none:beam=5": "this package, beam 5",
             "none": "this package, no drafter",
             "ngram:block=4": "this package, ngram",
-            "nat:block=5": "this package, nat",
+            "nat:block=6": "this package, nat",
         },
         drafter="drafter",
     ),
@@ -131,8 +131,8 @@ def measure(job: Job, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     out = args.out / f"{job.name}.json"
     argv = ["bench", str(folder), "--path", str(args.models / f"{job.model}.pt"), "--systems", ",".join(job.systems)]
     argv += ["--drafter-path", str(args.models / f"{job.drafter}.pt")] if job.drafter else []
-    argv += ["--batch-sizes", str(args.batch_size), "--repeats", "1", "--metric", job.metric]
-    argv += ["--remove-bpe", "sentencepiece", "--ref", str(folder / f"text.{job.langs[1]}")]
+    argv += ["--batch-sizes", str(args.batch_size), "--repeats", "1", "--warmup", str(args.warmup)]
+    argv += ["--metric", job.metric, "--remove-bpe", "sentencepiece", "--ref", str(folder / f"text.{job.langs[1]}")]
     argv += [*LENGTHS, "--cpu", "--json", str(out)]
     with contextlib.redirect_stdout(io.StringIO()):  # its table has more columns than a first look needs
         status = specdec(argv)
@@ -197,6 +197,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="where data and results go (default: runs/quickstart)",
     )
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="most sentences of a batch (default: 1)")
+    parser.add_argument("--warmup", type=int, choices=[0, 1], default=1, help="passes that are not timed (default: 1)")
     parser.add_argument("--models", type=Path, default=ROOT / "checkpoints" / "quickstart", metavar="DIR")
     parser.add_argument("--text", type=Path, default=ROOT / "data" / "quickstart", metavar="DIR")
     args = parser.parse_args(argv)

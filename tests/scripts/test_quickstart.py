@@ -27,7 +27,7 @@ def printed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         lines = []
         patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
-        quickstart.main(["--sentences", "4", "--out", str(folder)])
+        quickstart.main(["--sentences", "4", "--warmup", "0", "--out", str(folder)])
     return "\n".join(lines), folder
 
 
@@ -41,7 +41,7 @@ def test_every_exact_system_says_what_fairseq_says_and_drafts_are_taken(printed,
         assert row["sentences"] == 4 and row["metric"][job.metric] > 20
         assert quickstart.compared(row)[1] == 1.0
     assert rows["none"]["acceptance_length"] == 1.0
-    assert rows[list(job.systems)[-1]]["acceptance_length"] > 1.8
+    assert rows[list(job.systems)[-1]]["acceptance_length"] > 1.5
     assert all(label in text for label in quickstart.labels(job).values())
 
 

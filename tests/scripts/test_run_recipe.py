@@ -186,6 +186,6 @@ def test_the_shipped_recipe_runs_at_its_smallest_size(in_process, tmp_path):
     } | {"drafter.pt"}
     found = json.loads((work / "results.json").read_text())
     assert [model["name"] for model in found["shipped"]] == ["corrector", "drafter", "verifier"]
-    for name, exact in (("translation", "nat:block=5"), ("correction", "input:block=16")):
+    for name, exact in (("translation", "nat:block=6"), ("correction", "input:block=16")):
         rows = {row["system"]: row for row in found["whole"][name]}
         assert rows[exact]["sentences"] == 4 and rows[exact]["identical"] == 1.0
