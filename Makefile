@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DELETE_ON_ERROR:
 
 quickstart: $(VENV)/.installed
-	bash scripts/quickstart.sh
+	$(VENV)/bin/python scripts/quickstart.py
 
 test: $(VENV)/.installed
 	@$(VENV)/bin/python -m pytest -m "not gpu" -n auto --dist loadfile --no-loadscope-reorder

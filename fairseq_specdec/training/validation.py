@@ -13,7 +13,7 @@ from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.stats import SpecStats
 
 # Verifiers that never end a sentence would make validation slow; real translations are shorter than this.
-_OPTIONS = GenerationOptions(max_len_a=1.5, max_len_b=20)
+_OPTIONS = GenerationOptions(beam=1, max_len_a=1.5, max_len_b=20)
 
 
 class AcceptanceMeter:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Learn a joint SentencePiece BPE model, or apply one to text files.
 
-    spm.py train --model OUT.model --vocab-size 6000 TEXT [TEXT ...]
+    spm.py train --model OUT.model --vocab-size 6000 [--identity] [--coverage SHARE] TEXT [TEXT ...]
     spm.py encode --model IN.model --out-dir DIR TEXT [TEXT ...]
 
 ``encode`` writes DIR/<name of TEXT>, one line of space-separated pieces for each line of TEXT. An empty line
-stays empty, so that files stay parallel.
+stays empty, so that files stay parallel. SentencePiece normalises characters (NFKC) unless --identity says otherwise;
+--coverage below 1 leaves the rarest characters out of the model.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sentencepiece
 from tqdm import tqdm
 
 
-def train(model: Path, vocab_size: int, texts: list[Path]) -> None:
+def train(model: Path, vocab_size: int, texts: list[Path], identity: bool = False, coverage: float = 1.0) -> None:
     """Learn a BPE model over all ``texts`` together and write it to ``model``."""
     out = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -27,7 +28,8 @@ def train(model: Path, vocab_size: int, texts: list[Path]) -> None:
         model_writer=out,
         model_type="bpe",
         vocab_size=vocab_size,
-        character_coverage=1.0,
+        character_coverage=coverage,
+        normalization_rule_name="identity" if identity else "nmt_nfkc",
         hard_vocab_limit=False,
         # fairseq adds its own specials; these take no part in the text
         unk_id=0,
@@ -56,10 +58,12 @@ def main() -> None:
     parser.add_argument("texts", nargs="+", type=Path)
     parser.add_argument("--model", required=True, type=Path)
     parser.add_argument("--vocab-size", type=int, default=8000)
+    parser.add_argument("--identity", action="store_true", help="train: keep every character as it is")
+    parser.add_argument("--coverage", type=float, default=1.0, help="train: share of characters to keep (default: 1)")
     parser.add_argument("--out-dir", type=Path)
     args = parser.parse_args()
     if args.step == "train":
-        train(args.model, args.vocab_size, args.texts)
+        train(args.model, args.vocab_size, args.texts, args.identity, args.coverage)
     elif args.out_dir is None:
         parser.error("--out-dir is required by 'encode': pass the folder for the encoded text")
     else:
