@@ -106,6 +106,7 @@ def test_row_has_counts_median_spread_and_latencies(clock):
     first, _, last = rows(systems, results, 1, "cpu", lambda outputs: {"bleu": float(len(outputs))})
     assert first == {
         "system": "fairseq",
+        "beam": 1,
         "batch_size": 1,
         "sentences": 2,
         "tokens": 4,
@@ -116,9 +117,11 @@ def test_row_has_counts_median_spread_and_latencies(clock):
         "p95_ms": 3900.0,
         "speedup_vs_fairseq": 1.0,
         "speedup_vs_none": 2 / 6,
+        "speedup_vs_same_beam": None,
         "acceptance_length": None,
         "metric": {"bleu": 2.0},
         "identical": 1.0,
+        "identical_same_beam": None,
         "peak_memory_mb": 7.0,
         "device": "cpu",
         "dtype": "float32",
