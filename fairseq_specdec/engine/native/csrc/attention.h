@@ -47,11 +47,6 @@ struct Visible {
     int64_t operator[](int64_t i) const { return slots ? slots[i] : i; }
 };
 
-// Asks for n floats. Heads of a position lie side by side and positions far apart, which no processor guesses.
-static inline void ask(const float* p, int64_t n) {
-    for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(p + i);
-}
-
 // Values by their keys' shares: kVectors * kWidth channels of them.
 template <int kVectors>
 static inline void weigh(const float* shares, const float* values, const Visible& seen, int64_t stride, float scale,
