@@ -92,5 +92,5 @@ def test_options_of_the_engine_are_refused_where_it_cannot_decode(data_bin, veri
 
 def test_a_drafter_for_a_model_that_the_engine_cannot_run_is_refused_with_the_reason(data_bin, tmp_path):
     lstm = tiny.save_checkpoint(tmp_path / "lstm.pt", *tiny.build_model(data_bin, arch="lstm"))
-    with pytest.raises(OptionError, match="--drafter ngram needs .* TransformerDecoder, but is LSTMDecoder"):
+    with pytest.raises(ValueError, match="must be fairseq's TransformerDecoder, but architecture lstm is LSTMModel"):
         generate(tmp_path, data_bin, lstm, *OURS, "--beam", 1, "--drafter", "ngram")
