@@ -1,7 +1,9 @@
 """The quickstart on the models and the text that the repository ships, a few sentences of them."""
 
+import io
 import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,10 @@ SHIPPED = ROOT / "checkpoints" / "quickstart"
 def printed(tmp_path_factory):
     """What a run over four sentences printed, and its folder."""
     folder = tmp_path_factory.mktemp("quickstart")
-    with pytest.MonkeyPatch.context() as patch:
-        lines = []
-        patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
+    said = io.StringIO()
+    with redirect_stdout(said):
         quickstart.main(["--sentences", "4", "--warmup", "0", "--out", str(folder)])
-    return "\n".join(lines), folder
+    return said.getvalue(), folder
 
 
 @pytest.mark.parametrize("job", quickstart.JOBS, ids=lambda job: job.name)
