@@ -12,12 +12,14 @@ from importlib.util import find_spec, module_from_spec
 
 def main() -> int:
     """Run ``specdec`` with the arguments of the process; returns the exit status."""
-    spec = find_spec("fairseq_specdec")
-    package = sys.modules["fairseq_specdec"] = module_from_spec(spec)
+    is_imported = "fairseq_specdec" in sys.modules  # by a program that calls this: it stays what it is
+    if not is_imported:
+        spec = find_spec("fairseq_specdec")
+        package = sys.modules["fairseq_specdec"] = module_from_spec(spec)
     from fairseq_specdec.cli import main as command
     from fairseq_specdec.prerequisites import PrerequisiteError
 
-    if command.needs_fairseq(sys.argv[1:]):
+    if not is_imported and command.needs_fairseq(sys.argv[1:]):
         try:
             spec.loader.exec_module(package)
         except PrerequisiteError as error:

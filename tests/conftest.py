@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,15 +27,6 @@ def one_thread() -> None:
 def messages_pass() -> None:
     """Log as under fairseq's commands, whose import of fairseq lets all messages through."""
     logging.getLogger().setLevel(logging.INFO)
-
-
-@pytest.fixture(autouse=True)
-def whole_package() -> None:
-    """Let every module of the package be found below it by name, also where a test had it imported anew."""
-    for name, module in list(sys.modules.items()):
-        parent, _, child = name.rpartition(".")
-        if name.startswith("fairseq_specdec.") and module is not None and parent in sys.modules:
-            setattr(sys.modules[parent], child, module)
 
 
 @pytest.fixture(params=["native", "torch"])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import fairseq_specdec
+import fairseq_specdec_command
 from fairseq_specdec.cli.main import COMMANDS, WITHOUT_FAIRSEQ, needs_fairseq
 from tests.test_layers import IMPORTS, inside
 
@@ -56,3 +58,10 @@ def test_without_fairseq_a_subcommand_that_needs_it_ends_in_one_line():
     assert done.returncode == 2
     (line,) = done.stderr.removesuffix("imported fairseq").splitlines()
     assert line.startswith("specdec: error: fairseq_specdec needs fairseq, which is not installed: ")
+
+
+def test_a_package_that_is_imported_already_stays_what_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["specdec", "user-dir"])
+    assert fairseq_specdec_command.main() == 0
+    assert capsys.readouterr().out.strip() == str(Path(fairseq_specdec.__file__).parent)
+    assert sys.modules["fairseq_specdec"] is fairseq_specdec
