@@ -6,8 +6,6 @@ fairseq's own decoder goes through the beams that the search went through, a ste
 
 from __future__ import annotations
 
-import math
-
 import torch
 from fairseq.sequence_generator import EnsembleModel
 from torch import Tensor, nn
@@ -88,7 +86,7 @@ class _Replay:
         flat = scores.flatten(1)
         own = flat.gather(1, candidates.beams * symbols + candidates.tokens)  # [S, 2b]
         best = torch.topk(flat, own.size(1)).values
-        ends = candidates.tokens.eq(self._limits.eos) & candidates.scores.ne(-math.inf)
+        ends = candidates.ends(self._limits.eos)
         may_end = torch.arange(own.size(1), device=own.device) < self._beam
         matters = may_end | (~ends & (~ends).cumsum(1).le(self._beam))
         gap = torch.where(own.eq(best), 0.0, (best - own).abs()).masked_fill(~matters, 0.0).amax(1)

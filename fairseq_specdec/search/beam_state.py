@@ -19,6 +19,8 @@ from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.rules.constrain import constrain
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.nbest import NBest
+from fairseq_specdec.search.state import rows_to_keep
+from fairseq_specdec.search.ties import best_of_equals
 
 
 class Candidates(NamedTuple):
@@ -34,11 +36,14 @@ class Candidates(NamedTuple):
     tokens: Tensor
     beams: Tensor
 
+    def ends(self, eos: int) -> Tensor:
+        """Return which of them end a hypothesis, [S, 2b] bool."""
+        return self.tokens.eq(eos) & self.scores.ne(-math.inf)
+
     def going_on(self, eos: int) -> Candidates:
         """Return those that become beams: the first b that are no eos, each part [S, b]."""
-        ends = self.tokens.eq(eos) & self.scores.ne(-math.inf)
         columns = torch.arange(self.tokens.size(1), device=self.tokens.device)
-        order = ends * columns.numel() + columns
+        order = self.ends(eos) * columns.numel() + columns
         chosen = torch.topk(order, columns.numel() // 2, dim=1, largest=False).indices
         return Candidates(*(part.gather(1, chosen) for part in self))
 
@@ -149,8 +154,9 @@ class BeamState:
         if self.step > 0:
             join_beams_at_end_of_prefix(self.limits, self.step, [*self._beams, lprobs])
             lprobs = lprobs + self._totals[:, :, self.step - 1, None]
-        scores, index = torch.topk(lprobs.flatten(1), 2 * self.beam)
-        return Candidates(scores, index % symbols, torch.div(index, symbols, rounding_mode="floor"))
+        totals = lprobs.flatten(1)
+        index = best_of_equals(totals, 2 * self.beam)
+        return Candidates(totals.gather(1, index), index % symbols, torch.div(index, symbols, rounding_mode="floor"))
 
     def advance(self, candidates: Candidates) -> None:
         """End hypotheses and go on with the best others."""
@@ -172,7 +178,7 @@ class BeamState:
     def _end(self, candidates: Candidates) -> None:
         """Put those of the first b candidates aside that are eos."""
         scores, tokens, beams = (part[:, : self.beam] for part in candidates)
-        ends = tokens.eq(self.limits.eos) & scores.ne(-math.inf) & ~self._finished[:, None]  # [S, b]
+        ends = candidates.ends(self.limits.eos)[:, : self.beam] & ~self._finished[:, None]  # [S, b]
         order = self._ended.n[:, None] + ends.cumsum(1) - 1
         takes = ends & (order < self.beam)
         place = torch.where(takes, order, self.beam)  # [S, b]
@@ -206,10 +212,7 @@ class BeamState:
 
     def rows_to_keep(self) -> Tensor | None:
         """Return [S'] int64, the sentences to go on with, when dropping the finished ones pays, else None."""
-        total = self._finished.numel()
-        if self.n_finished == 0 or self.n_finished == total or self.n_finished * 8 < total:
-            return None
-        return torch.nonzero(~self._finished).squeeze(1)  # host sync: once for several finished sentences
+        return rows_to_keep(self._finished, self.n_finished)
 
     def select_rows(self, rows: Tensor) -> None:
         """Go on with these sentences only; set the others aside. rows: [S'] int64."""

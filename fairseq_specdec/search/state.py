@@ -225,10 +225,7 @@ class DecodeState:
 
     def rows_to_keep(self) -> Tensor | None:
         """Return [B'] int64, the rows to go on with, when dropping the finished ones pays, else None."""
-        total = self.finished.numel()
-        if self._n_finished == 0 or self._n_finished == total or self._n_finished * 8 < total:
-            return None
-        return torch.nonzero(~self.finished).squeeze(1)  # host sync: once for several finished rows
+        return rows_to_keep(self.finished, self._n_finished)
 
     def select_rows(self, rows: Tensor) -> None:
         """Go on with these rows only; set the others aside. rows: [B'] int64."""
@@ -248,3 +245,19 @@ class DecodeState:
     def _set_aside(self) -> None:
         for done, now in zip(self._done, (self.tokens, self.scores, self.lengths), strict=True):
             done.index_copy_(0, self._rows, now)
+
+
+def rows_to_keep(finished: Tensor, n_finished: int) -> Tensor | None:
+    """Return the rows to go on with where dropping the finished ones pays, else None.
+
+    Args:
+        finished: [B] bool.
+        n_finished: how many are, as far as the host knows.
+
+    Returns:
+        [B'] int64; None while fewer than an eighth are finished, and where all are.
+    """
+    total = finished.numel()
+    if n_finished == 0 or n_finished == total or n_finished * 8 < total:
+        return None
+    return torch.nonzero(~finished).squeeze(1)  # host sync: once for several finished rows
