@@ -29,6 +29,7 @@ def rank_hypotheses(found: NBest, options: GenerationOptions, source_lengths: li
         ValueError: the verifier gives no finite score.
     """
     lengths, counts = found.lengths.tolist(), found.n.tolist()
+    finite = torch.isfinite(found.scores).all(2).all(1).tolist()  # what lies past the lengths counted; else looked at
     sentences = []
     for row, n_found in enumerate(counts):
         hypotheses = []
@@ -47,7 +48,8 @@ def rank_hypotheses(found: NBest, options: GenerationOptions, source_lengths: li
                     "positional_scores": own,
                 }
             )
-        if not hypotheses or not all(torch.isfinite(one["positional_scores"]).all() for one in hypotheses):
+        own_finite = finite[row] or all(torch.isfinite(one["positional_scores"]).all() for one in hypotheses)
+        if not (hypotheses and own_finite):
             raise ValueError(
                 "the verifier gives no finite score for any token it may choose: its weights or its encoder output "
                 "hold NaN or infinite values; check the checkpoint given by --path (and --fp16, if it overflows)."
