@@ -11,8 +11,6 @@ to nothing is computed. Measure with nothing else running.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 from argparse import Namespace
@@ -38,9 +36,9 @@ from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.stats import SpecStats
 
-sys.path.insert(0, str(Path(__file__).resolve().parent / "train"))
-from card import origin, table, write_table  # noqa: E402
-from decoding_runs import environment  # noqa: E402
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent / "train")]
+import measured  # noqa: E402
+from card import origin, table  # noqa: E402
 
 SIZES = {  # width, feed-forward width, heads, layers of encoder and decoder, symbols
     "6+6, 256/1024, 5,000 symbols": (256, 1024, 4, 6, 5000),
@@ -219,19 +217,7 @@ def sentence(seconds: dict[str, float]) -> str:
 
 def main() -> None:
     """Measure, write the JSON, then the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--page", type=Path, help="Markdown page with the markers of the table 'passes'")
-    parser.add_argument("--threads", type=int, help="default: torch's own choice")
-    args = parser.parse_args()
-    if args.threads is not None:
-        if args.threads < 1:
-            parser.error(f"--threads must be at least 1, got {args.threads}: leave it out for torch's own choice.")
-        torch.set_num_threads(args.threads)
-    results = {"command": "scripts/profile_engine.py", **environment(), **measure()}
-    args.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    if args.page:
-        write_table(args.page, "passes", tables(json.loads(args.out.read_text("utf-8")), args.out))
+    measured.run(__doc__, "scripts/profile_engine.py", "passes", measure, tables)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ medians. Memory is what one row shows over maps that together do not fit a cache
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +22,8 @@ from fairseq_specdec.engine.linear import Linear
 from fairseq_specdec.engine.native.library import NativeLinear, layers_by
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent / "train")]
-from card import origin, table, write_table  # noqa: E402
-from decoding_runs import environment  # noqa: E402
+import measured  # noqa: E402
+from card import origin, table  # noqa: E402
 
 WEIGHTS = ((1024, 256), (2048, 512), (512, 2048), (32000, 512))  # outputs, inputs
 ROWS = (1, 2, 5, 9, 17, 33, 128, 512)
@@ -89,21 +87,9 @@ def page_of(results: dict[str, Any], path: Path) -> str:
 
 def main() -> None:
     """Measure, write the JSON, then the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--page", type=Path, help="Markdown page with the markers of the table 'kernels'")
-    parser.add_argument("--threads", type=int, help="default: torch's own choice")
-    args = parser.parse_args()
-    if args.threads is not None:
-        if args.threads < 1:
-            parser.error(f"--threads must be at least 1, got {args.threads}: leave it out for torch's own choice.")
-        torch.set_num_threads(args.threads)
-    if layers_by() == "torch":
-        parser.error("the compiled library must run here, got torch: build it with a C++ compiler (make install).")
-    results = {"command": "scripts/profile_kernels.py", **environment(), **measure()}
-    args.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    if args.page:
-        write_table(args.page, "kernels", page_of(json.loads(args.out.read_text("utf-8")), args.out))
+    missing = "the compiled library must run here, got torch: build it with a C++ compiler (make install)."
+    why_not = missing if layers_by() == "torch" else None
+    measured.run(__doc__, "scripts/profile_kernels.py", "kernels", measure, page_of, why_not)
 
 
 if __name__ == "__main__":

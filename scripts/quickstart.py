@@ -54,6 +54,13 @@ class Job:
     corrects: bool = False
 
 
+EVERYWHERE = {  # systems of every job
+    "fairseq-beam5": "fairseq, beam 5",
+    "fairseq": "fairseq, greedy",
+    "none:beam=5": "this package, beam 5",
+    "none": "this package, no drafter",
+    "ngram:block=4": "this package, ngram",
+}
 JOBS = (
     Job(
         title="Translation, German to English",
@@ -62,14 +69,7 @@ JOBS = (
         langs=("de", "en"),
         model="verifier",
         metric="bleu",
-        systems={
-            "fairseq-beam5": "fairseq, beam 5",
-            "fairseq": "fairseq, greedy",
-            "none:beam=5": "this package, beam 5",
-            "none": "this package, no drafter",
-            "ngram:block=4": "this package, ngram",
-            "nat:block=6": "this package, nat",
-        },
+        systems={**EVERYWHERE, "nat:block=6": "this package, nat"},
         drafter="drafter",
     ),
     Job(
@@ -79,14 +79,7 @@ JOBS = (
         langs=("src", "tgt"),
         model="corrector",
         metric="gleu",
-        systems={
-            "fairseq-beam5": "fairseq, beam 5",
-            "fairseq": "fairseq, greedy",
-            "none:beam=5": "this package, beam 5",
-            "none": "this package, no drafter",
-            "ngram:block=4": "this package, ngram",
-            "input:block=16": "this package, input",
-        },
+        systems={**EVERYWHERE, "input:block=16": "this package, input"},
         corrects=True,
     ),
 )

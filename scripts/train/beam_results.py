@@ -26,7 +26,7 @@ from fairseq import checkpoint_utils
 from torch import nn
 from tqdm import tqdm
 
-from fairseq_specdec.files import write_whole
+from fairseq_specdec.files import write_text
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 
 COMMAND = "scripts/train/beam_results.py"
@@ -134,7 +134,7 @@ def main() -> int:
         rows.append(comparison.row(label, size))
         content = {"command": COMMAND, **environment(), "data": Path(args.data).name, "gen_subset": args.gen_subset}
         text = json.dumps({**content, "rows": rows}, indent=1) + "\n"
-        write_whole(args.out, lambda part, text=text: part.write_text(text, "utf-8"))
+        write_text(args.out, text)
         print(" | ".join(cells(rows)[-1]), flush=True)
     if args.page:
         page, _, name = args.page.partition(":")
