@@ -37,7 +37,8 @@ class TranslationSpecDecConfig(TranslationConfig):
     """Options of the task; see ``docs/design.md`` for what they promise."""
 
     drafter: str = field(
-        default="none", metadata={"help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = plain greedy)"}
+        default="none",
+        metadata={"help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = no drafts, with any beam)"},
     )
     drafter_path: Optional[str] = field(default=None, metadata={"help": "checkpoint of a trained drafter"})
     draft_file: Optional[str] = field(

@@ -1,12 +1,10 @@
 """Beam search gives fairseq's hypotheses, all of them and in their order."""
 
-import itertools
-from argparse import Namespace
-
 import pytest
 import torch
 
 from fairseq_specdec.drafters.none import NoDrafter
+from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.beam_state import BeamState
 from tests import oracle, tiny
 from tests.oracle import EOS, HARD_SOURCES, PAD, UNK, batches, sample_of
@@ -141,9 +139,13 @@ def test_statistics_count_a_step_of_a_sentence_as_a_round(setting):
 
 
 def test_a_sentence_needs_a_slot_for_each_beam_of_each_step():
-    (sample,) = (sample_of([[7, EOS]]),)
-    assert sample["id"].tolist() == [0]
-    limits = Namespace(max_len=3)
-    used = 1 + 2 * 3  # the first step has one row
-    assert BeamState.capacity(limits, 2) == used + 2
-    assert list(itertools.accumulate([1, 2, 2, 2])) == [1, 3, 5, used]
+    limits = Limits(PAD, UNK, EOS, max_len=3)
+    state = BeamState(limits, torch.tensor([EOS]), 2)
+    used = []
+    for _ in range(limits.max_len + 1):
+        width = state.block()[0].size(1)
+        used.append(state.n_slots + width)
+        state.advance(state.rank(torch.zeros(1, width, 20)))
+    assert used == [1, 3, 5, 7]  # the first step has one row
+    assert BeamState.capacity(limits, 2) == 7 + 2
+    assert not state.is_open
