@@ -183,10 +183,10 @@ class DecodeState:
         Returns:
             [B] int64, tokens really appended: 0 for finished rows, else 1..K + 1.
         """
-        if verdict.totals is not None:
-            self.totals.copy_(verdict.totals)
         if self._is_compiled(lprobs):
             return self._commit_native(draft, verdict, lprobs)
+        if verdict.totals is not None:
+            self.totals.copy_(verdict.totals)
         width = draft.tokens.size(1)
         columns = self._columns[: width + 1]
         next_token = verdict.next_token[:, None]  # [B, 1]
@@ -213,7 +213,9 @@ class DecodeState:
         return self.limits.last_steps is None and rounds.can_run(like)
 
     def _commit_native(self, draft: DraftBlock, verdict: Verdict, lprobs: Tensor) -> Tensor:
-        """Do the same by compiled code."""
+        """Do the same by compiled code, which is never recorded."""
+        if verdict.totals is not None:
+            self.totals = verdict.totals
         self.status = rounds.commit(
             (self.tokens, self.scores, self.lengths, self.finished),
             (self.limits.eos, self.limits.max_len),

@@ -18,7 +18,7 @@ from fairseq_specdec import drafters  # noqa: F401 (registers them)
 from fairseq_specdec.config import DRAFT_RULES, ENGINE_DTYPES, OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.text import read_token_lines
-from fairseq_specdec.engine.support import UnsupportedModelError, refuse
+from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.architecture import why_not_architecture
 from fairseq_specdec.models.load import load_drafter, warn_of_another_encoder
@@ -105,10 +105,13 @@ class TranslationSpecDecTask(TranslationTask):
         With --eval-bleu the generator is built, too, whose options are in --eval-bleu-args.
 
         Raises:
-            UnsupportedModelError: that is so.
+            OptionError, UnsupportedModelError: that is so.
         """
-        if self.engine_only or engine_options(self.cfg):
-            refuse(why_not_architecture(getattr(cfg, "arch", None) or getattr(cfg, "_name", None)))
+        reasons = why_not_architecture(getattr(cfg, "arch", None) or getattr(cfg, "_name", None))
+        if reasons and engine_options(self.cfg):
+            raise _not_by_engine(engine_options(self.cfg), reasons)
+        if reasons and self.engine_only:
+            raise UnsupportedModelError(reasons)
         return super().build_model(cfg, from_checkpoint)
 
     def build_generator(
@@ -136,10 +139,7 @@ class TranslationSpecDecTask(TranslationTask):
         except (StockNeeded, UnsupportedModelError) as error:
             asked = engine_options(self.cfg)
             if asked:
-                raise OptionError(
-                    [f"{' '.join(asked)} needs this package's engine, which cannot do this: {reason}. Leave one of the "
-                     "two out." for reason in error.reasons]
-                ) from error  # fmt: skip
+                raise _not_by_engine(asked, error.reasons) from error
             logger.warning("decoding by fairseq's own generator, no faster than it is: %s", "; ".join(error.reasons))
             return super().build_generator(models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn)
         _report_when_done(generator, self.look_ahead)
@@ -250,6 +250,12 @@ def engine_options(cfg: TranslationSpecDecConfig) -> list[str]:
         f"--spec-stats {cfg.spec_stats}": cfg.spec_stats is not None,
     }
     return [option for option, is_given in given.items() if is_given]
+
+
+def _not_by_engine(asked: list[str], reasons: list[str]) -> OptionError:
+    """Say why the engine cannot do what was asked of it alone."""
+    what = f"{' '.join(asked)} needs this package's engine, which cannot do this"
+    return OptionError([f"{what}: {reason}. Leave one of the two out." for reason in reasons])
 
 
 def _report_when_done(generator: SpecGenerator, look_ahead: LookAhead) -> None:

@@ -43,5 +43,5 @@ def test_where_the_engine_alone_will_do_it_is_refused_before_it_is_built(monkeyp
     with pytest.raises(UnsupportedModelError, match="architecture fconv"):
         fairseq_specdec.load(fconv, data_bin)
     task = ["--task", "translation_specdec", "--drafter", "ngram"]
-    with pytest.raises((UnsupportedModelError, OptionError), match="architecture fconv"):
+    with pytest.raises(OptionError, match="--drafter ngram needs .*architecture fconv"):
         tiny.fairseq_generate(data_bin, fconv, tmp_path, *task)

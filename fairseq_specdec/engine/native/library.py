@@ -24,7 +24,7 @@ from fairseq_specdec.engine.native.missing import tell_what_is_missing
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 9  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 10  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -107,7 +107,7 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.specdec_rank.argtypes = [pointer, pointer, pointer, integer, pointer, integer]
     lib.specdec_rank.restype = integer
     lib.specdec_advance.argtypes, lib.specdec_advance.restype = [pointer] * 4, integer
-    lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer, pointer, integer], integer
+    lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer, integer], integer
     lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
     lib.specdec_trim.restype = integer
     lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None

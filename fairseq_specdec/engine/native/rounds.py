@@ -20,13 +20,7 @@ class _CRound(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("rows", "block", "symbols")),
         *((name, ctypes.c_void_p) for name in ("draft", "drafted")),
         ("draft_stride", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("lprobs", "accepted", "next_token")),
-    ]
-
-
-class _CTotals(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("before", "totals", "is_open")),
+        *((name, ctypes.c_void_p) for name in ("lprobs", "accepted", "next_token", "before", "totals")),
     ]
 
 
@@ -125,15 +119,12 @@ def accept_exact(
     Returns:
         how many stand and the token after them, each [B] int64, and the score of each row with them [B] float32.
     """
-    drafted = draft[1]
-    accepted, following, is_open = (torch.empty_like(drafted) for _ in range(3))
-    totals = torch.empty_like(before)
-    round_ = ctypes.byref(_round(*draft, lprobs, accepted, following))
-    sums = ctypes.byref(_CTotals(before.data_ptr(), totals.data_ptr(), is_open.data_ptr()))
-    begin = True
-    while library().specdec_accept_exact(round_, sums, begin):
-        begin, rows = False, is_open.nonzero().squeeze(1)  # stopped by equal scores
-        following[rows] = settle(lprobs[rows, accepted[rows]] + totals[rows, None])
+    accepted, following, totals = torch.empty_like(draft[1]), torch.empty_like(draft[1]), torch.empty_like(before)
+    round_ = ctypes.byref(_round(*draft, lprobs, accepted, following, before.data_ptr(), totals.data_ptr()))
+    begin, accept = True, library().specdec_accept_exact
+    while accept(round_, begin):
+        begin, rows = False, accepted.lt(0).nonzero().squeeze(1)  # stopped by equal scores
+        following[rows] = settle(lprobs[rows, -1 - accepted[rows]] + totals[rows, None])
     return accepted, following, totals
 
 
@@ -166,7 +157,9 @@ def commit(
     return status
 
 
-def _round(draft: Tensor, drafted: Tensor, lprobs: Tensor, accepted: Tensor, following: Tensor) -> _CRound:
+def _round(
+    draft: Tensor, drafted: Tensor, lprobs: Tensor, accepted: Tensor, following: Tensor, *totals: int
+) -> _CRound:
     n_rows, width, symbols = lprobs.shape
     assert draft.stride(1) == 1 or width == 1
     return _CRound(
@@ -179,4 +172,5 @@ def _round(draft: Tensor, drafted: Tensor, lprobs: Tensor, accepted: Tensor, fol
         lprobs.data_ptr(),
         accepted.data_ptr(),
         following.data_ptr(),
+        *totals,
     )

@@ -7,7 +7,7 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 9; }
+int64_t specdec_interface() { return 10; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t positions) {
@@ -90,9 +90,7 @@ int64_t specdec_advance(const Rules* rules, const Beams* beams, const Candidates
     return n_finished;
 }
 
-int64_t specdec_accept_exact(const Round* round, const Totals* totals, int64_t begin) {
-    return accept_exact(*round, *totals, begin);
-}
+int64_t specdec_accept_exact(const Round* round, int64_t begin) { return accept_exact(*round, begin); }
 
 // is_placed: the places say already where to go on.
 void specdec_copy_guide(const Guide* guide, int64_t is_placed) { copy_guide(*guide, is_placed); }

@@ -22,32 +22,36 @@ struct Highest {
     bool tied;      // whether another is as high once the total is added, which is when fairseq compares them
 };
 
-// None of the scores is NaN.
+// None of the scores is NaN. Most blocks of vectors hold neither of the best two: each lane's highest of a block is compared,
+// and what else stands in the lane that holds the best is looked at in the end.
 static Highest highest_score(const float* scores, int64_t n, float total) {
-    constexpr int kStep = 4 * kWidth;
+    constexpr int kVectors = 8, kStep = kVectors * kWidth;
     const int64_t whole = n - n % kStep;
-    Vec highest[4], second[4];  // of each lane
+    Vec highest = broadcast(-INFINITY), second = highest;
     float top = -INFINITY, next = -INFINITY;
-    int64_t i = 0;
     const auto see = [&](float score) {
         next = std::max(next, std::min(score, top));
         top = std::max(top, score);
     };
-    for (int j = 0; j < 4; ++j) highest[j] = second[j] = broadcast(-INFINITY);
-    for (; i < whole; i += kStep)
-        for (int j = 0; j < 4; ++j) {
-            const Vec v = load(scores + i + j * kWidth);
-            second[j] = greater(v > highest[j] ? highest[j] : v, second[j]);
-            highest[j] = greater(v, highest[j]);
-        }
+    int64_t i = 0;
+    for (; i < whole; i += kStep) {
+        Vec v[kVectors];
+        UNROLLED for (int j = 0; j < kVectors; ++j) v[j] = load(scores + i + j * kWidth);
+        UNROLLED for (int half = kVectors / 2; half > 0; half /= 2)
+            UNROLLED for (int j = 0; j < half; ++j) v[j] = greater(v[j], v[j + half]);
+        second = greater(v[0] < highest ? v[0] : highest, second);
+        highest = greater(v[0], highest);
+    }
     for (; i < n; ++i) see(scores[i]);
-    for (int j = 0; j < 4; ++j)
-        for (int lane = 0; lane < kWidth; ++lane) {
-            see(highest[j][lane]);
-            see(second[j][lane]);
-        }
+    for (int lane = 0; lane < kWidth; ++lane) {
+        see(highest[lane]);
+        see(second[lane]);
+    }
     for (i = 0; i < whole && !any(load(scores + i) == broadcast(top)); i += kWidth) {}
     while (i + 1 < n && scores[i] != top) ++i;
+    if (i < whole)
+        for (int64_t other = i - i % kStep + i % kWidth, end = other + kStep; other < end; other += kWidth)
+            if (other != i) next = std::max(next, scores[other]);
     return {i, top > -INFINITY && next + total == top + total};
 }
 
@@ -58,36 +62,32 @@ struct Round {
     int64_t draft_stride;
     const float* lprobs;             // [B, K + 1, V]
     int64_t *accepted, *next_token;  // [B]
+    const float* before;             // [B], score of each row before the round
+    float* totals;                   // [B], with what stands
 
     int64_t token(int64_t row, int64_t k) const { return draft[row * draft_stride + k]; }
     const float* scores(int64_t row, int64_t k) const { return lprobs + (row * (block + 1) + k) * symbols; }
 };
 
-struct Totals {
-    const float* before;  // [B], score of each row before the round
-    float* totals;        // [B], with what stands
-    int64_t* is_open;     // [B], 1 while equal scores stop a row
-};
-
-// Returns how many rows are stopped by equal scores. For each of these the caller puts the token that is taken in the
-// place of the next one and calls again, not to begin; totals are then those before that token.
-static int64_t accept_exact(const Round& r, const Totals& t, bool begin) {
+// Returns how many rows are stopped by equal scores; each has -1 less what is accepted so far in the place of that. For
+// these the caller puts the token that is taken in the place of the next one and calls again, not to begin; totals are then
+// those before that token.
+static int64_t accept_exact(const Round& r, bool begin) {
     int64_t stopped = 0;
     for (int64_t row = 0; row < r.rows; ++row) {
-        if (!begin && !t.is_open[row]) continue;
+        if (!begin && r.accepted[row] >= 0) continue;
         const int64_t n = std::min(r.block, r.drafted[row]);
-        int64_t k = begin ? 0 : r.accepted[row];
-        float total = begin ? t.before[row] : t.totals[row];
+        int64_t k = begin ? 0 : -1 - r.accepted[row];
+        float total = begin ? r.before[row] : r.totals[row];
         Highest best = begin ? highest_score(r.scores(row, 0), r.symbols, total) : Highest{r.next_token[row], false};
         while (!best.tied) {
             total += r.scores(row, k)[best.index];
             if (k == n || r.token(row, k) != best.index) break;
             best = highest_score(r.scores(row, ++k), r.symbols, total);
         }
-        r.accepted[row] = k;
+        r.accepted[row] = best.tied ? -1 - k : k;
         r.next_token[row] = best.index;
-        t.totals[row] = total;
-        t.is_open[row] = best.tied;
+        r.totals[row] = total;
         stopped += best.tied;
     }
     return stopped;
