@@ -20,12 +20,13 @@ int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t po
 }
 
 // Layers, one after the other; x [rows, width, C] becomes the output of the last. All of them look at the same self and
-// source (null in an encoder) and write to the same cache, so those of a decoder come one by one. The team may come out
-// smaller than asked for: work is shared among the threads that there are.
+// source (null in an encoder) and write to the same cache, so those of a decoder come one by one.
 void specdec_layers(const Layer* const* layers, int64_t n_layers, float* x, int64_t rows, int64_t width, float* scratch,
                     const Cache* cache, const Keys* self, const Keys* source, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-    for (int64_t i = 0; i < n_layers; ++i) Pass(*layers[i], x, rows, width, scratch).run(*cache, *self, source);
+    by_team(threads, [=](const Worker& worker) {
+        for (int64_t i = 0; i < n_layers; ++i) Pass(*layers[i], x, rows, width, scratch).run(*cache, *self, source, worker);
+        return 0;
+    });
 }
 
 // tokens [rows, width] -> log-probabilities out [rows, width, outputs], in the order of the positions. self, cache and
@@ -37,28 +38,26 @@ int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, in
                        const Paths* paths, float* x, float* scratch, float* out, double temperature, int64_t threads) {
     const int64_t n = rows * width, symbols = w->output.outputs;
     if (!can_embed(w->embedding, tokens, n)) return -1;
-    int64_t bad = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : bad)
-    {
-        const Worker worker{omp_get_thread_num(), omp_get_num_threads()};
+    return by_team(threads, [=](const Worker& worker) {
+        int64_t bad = 0;
         embed(*w, tokens, rows, width, lengths, paths, x, worker);
-#pragma omp barrier
+        wait_for_team();
         for (int64_t i = 0; i < w->n_layers; ++i) {
             Keys own = self[i];
             own.extent = extent;
-            Pass(*w->layers[i], x, rows, width, scratch, paths).run(cache[i], own, source + i);
+            Pass(*w->layers[i], x, rows, width, scratch, paths).run(cache[i], own, source + i, worker);
         }
         if (w->final_norm.weight) {
             for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
                 norm(w->final_norm, x + p * w->channels, x + p * w->channels, w->channels);
-#pragma omp barrier
+            wait_for_team();
         }
         linear(w->output, x, n, out, symbols, kStore, worker);
-#pragma omp barrier
+        wait_for_team();
         for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
             bad += !log_softmax(out + p * symbols, symbols, temperature);
-    }
-    return bad;
+        return bad;
+    });
 }
 
 // Edits scores [sentences, width, symbols] by the rules and finds the best candidates of each sentence.
@@ -66,18 +65,16 @@ int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, in
 int64_t specdec_rank(const Rules* rules, const Beams* beams, float* scores, int64_t symbols, const Candidates* out,
                      int64_t threads) {
     std::vector<Best> best(beams->sentences * beams->width, Best(out->n + 1));
-    int64_t n_tied = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : n_tied)
-    {
-        const Worker worker{omp_get_thread_num(), omp_get_num_threads()};
+    return by_team(threads, [&](const Worker& worker) {
+        int64_t n_tied = 0;
         rank(*rules, *beams, scores, symbols, best, worker);
-#pragma omp barrier
+        wait_for_team();
         for (int64_t i = worker.begin(beams->sentences), end = worker.end(beams->sentences); i < end; ++i) {
             merge(*rules, *beams, best, *out, i);
             n_tied += out->tied[i];
         }
-    }
-    return n_tied;
+        return n_tied;
+    });
 }
 
 // Ends hypotheses and goes on with the best others. Returns how many sentences are finished.
@@ -104,7 +101,9 @@ void specdec_commit(const Round* round, const State* state, int64_t* status) { c
 
 // [rows, inputs] -> [rows, outputs].
 void specdec_linear(const Linear* w, const float* x, int64_t rows, float* out, int64_t threads) {
-#pragma omp parallel num_threads(threads)
-    linear(*w, x, rows, out, w->outputs, kStore, Worker{omp_get_thread_num(), omp_get_num_threads()});
+    by_team(threads, [=](const Worker& worker) {
+        linear(*w, x, rows, out, w->outputs, kStore, worker);
+        return 0;
+    });
 }
 }

@@ -6,8 +6,6 @@
 #include "attention.h"
 #include "linear.h"
 
-extern "C" int omp_get_thread_num(), omp_get_num_threads();  // of omp.h, which a compiler for macOS has not
-
 struct Norm {
     const float *weight, *bias;
     double eps;
@@ -48,12 +46,11 @@ static void norm(const Norm& w, const float* x, float* y, int64_t channels) {
 class Pass {
   public:
     Pass(const Layer& layer, float* x, int64_t rows, int64_t width, float* scratch, const Paths* paths = nullptr)
-        : w(layer), x(x), rows(rows), width(width), paths(paths), positions(rows * width), normed(scratch),
+        : w(layer), x(x), width(width), paths(paths), positions(rows * width), normed(scratch),
           heads_out(normed + positions * w.channels), wide(heads_out + positions * w.channels) {}
 
     // Every thread of the current team calls it once.
-    void run(const Cache& cache, Keys self, const Keys* source) {
-        const Worker worker{omp_get_thread_num(), omp_get_num_threads()};
+    void run(const Cache& cache, Keys self, const Keys* source, const Worker& worker) {
         const int64_t C = w.channels;
         const float* in = before(w.self_norm, worker);
         apply(w.self_qkv, in, wide, 3 * C, kStore, worker);
@@ -85,19 +82,15 @@ class Pass {
   private:
     const Layer& w;
     float* x;  // [rows, width, C]
-    const int64_t rows, width;
+    const int64_t width;
     const Paths* paths;  // of self-attention, or null
     const int64_t positions;
     float *normed, *heads_out, *wide;  // [positions, C], the same, [positions, max(3C, F)]
 
-    static void wait() {
-#pragma omp barrier
-    }
-
     void normalize(const Norm& n, float* y, const Worker& worker) {
         for (int64_t p = worker.begin(positions), end = worker.end(positions); p < end; ++p)
             norm(n, x + p * w.channels, y + p * w.channels, w.channels);
-        wait();
+        wait_for_team();
     }
 
     const float* before(const Norm& n, const Worker& worker) {
@@ -112,7 +105,7 @@ class Pass {
 
     void apply(const Linear& map, const float* in, float* out, int64_t stride, Epilogue epilogue, const Worker& worker) {
         linear(map, in, positions, out, stride, epilogue, worker);
-        wait();
+        wait_for_team();
     }
 
     void keep(const Cache& cache, const int64_t* lengths, const Worker& worker) {
@@ -123,7 +116,7 @@ class Pass {
                 std::memcpy(cache.store + (row * cache.capacity + where) * 2 * C, wide + p * 3 * C + C,
                             2 * C * sizeof(float));
         }
-        wait();
+        wait_for_team();
     }
 
     Visible visible(const Keys& keys, const Paths* along, int64_t row, int64_t index) const {
@@ -146,6 +139,6 @@ class Pass {
             attend(queries + p * stride + head * D, keys, visible(keys, along, row, index), row, head, D, scale,
                    scores.data(), heads_out + p * C + head * D);
         }
-        wait();
+        wait_for_team();
     }
 };

@@ -6,14 +6,8 @@
 
 #include <algorithm>
 
+#include "team.h"
 #include "vec.h"
-
-// One thread of a team, and its share of n pieces of work.
-struct Worker {
-    const int64_t index, team;
-    int64_t begin(int64_t n) const { return n * index / team; }
-    int64_t end(int64_t n) const { return n * (index + 1) / team; }
-};
 
 enum Kind : int64_t { kFloat, kBfloat16, kInt8 };
 
