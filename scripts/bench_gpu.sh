@@ -87,9 +87,10 @@ stage_gec() {
 
 stage_base() {
     heading base "Transformer-base with random weights"
-    "$here/bench_base.sh" --systems fairseq,none,none:cuda-graphs=true$others --limit "$((limit < 32 ? limit : 32))" \
-        --batch-sizes "$sizes" --out "$out" --data "$out/base" --page "$out/gpu.md" \
-        ${precision[@]+"${precision[@]}"} ${device[@]+"${device[@]}"}
+    python "$here/bench_sentences.py" --models base --systems fairseq,none,none:cuda-graphs=true$others \
+        --limit "$((limit < 32 ? limit : 32))" --repeats 3 --batch-sizes "$sizes" --data "$out/base" \
+        --out "$out/base.json" --page "$out/gpu.md:base" ${precision[@]+"${precision[@]}"} ${device[@]+"${device[@]}"}
+}
 }
 
 stage_exact() {
