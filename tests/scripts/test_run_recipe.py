@@ -189,3 +189,17 @@ def test_the_shipped_recipe_runs_at_its_smallest_size(in_process, tmp_path):
     for name, exact in (("translation", "nat:block=6"), ("correction", "input:block=16")):
         rows = {row["system"]: row for row in found["whole"][name]}
         assert rows[exact]["sentences"] == 4 and rows[exact]["identical"] == 1.0
+
+
+def test_the_recipe_of_the_beams_names_what_is_there(tmp_path):
+    for name in ("tatoeba_de-en", "multi30k", "jfleg"):
+        (tmp_path / name).mkdir()
+    folder, said = ROOT / "models" / "quickstart" / "beams", io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = run_recipe.main([str(folder), "--from", str(tmp_path), "--work", str(tmp_path / "work"), "--dry-run"])
+    assert code == 0 and "# jfleg: English correction" in said.getvalue()
+    scripts = {Path(word) for word in said.getvalue().split() if word.startswith("scripts/")}
+    assert scripts == {Path("scripts/data/spm.py"), Path("scripts/train/beam_results.py")}
+    assert all((ROOT / script).is_file() for script in scripts)
+    page = (ROOT / "models" / "quickstart" / "README.md").read_text()
+    assert all(f"<!-- table beams-{name}:" in page for name in ("tatoeba", "multi30k", "jfleg"))
