@@ -55,6 +55,24 @@ class Paths(NamedTuple):
     depths: Tensor
 
 
+class RowBuffers(NamedTuple):
+    """What is known of the rows of a batch while they are decoded greedily.
+
+    Args:
+        tokens: [B, T] int64, the first token, then what was decoded; what lies past a row's length is stale.
+        scores: [B, T] float32, log-probability of each token.
+        lengths: [B] int64, valid tokens, the first one counted.
+        finished: [B] bool.
+        totals: [B] float32, score of an unfinished row's tokens, added in their order.
+    """
+
+    tokens: Tensor
+    scores: Tensor
+    lengths: Tensor
+    finished: Tensor
+    totals: Tensor
+
+
 @dataclass(frozen=True)
 class Source:
     """The source side of a batch.

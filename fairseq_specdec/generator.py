@@ -235,9 +235,8 @@ class SpecGenerator:
             encoders = [FastEncoder(model.encoder, reduced) for model in self.models]
             self.drafter.to(like.device, like.dtype)
             timed = self.stats.timed
-            verifier = timed(
-                Verifier(encoders, weights, self.options.temperature), start="encode", score="verify", commit="verify"
-            )
+            sections = {"start": "encode", "score": "verify", "take_steps": "verify", "commit": "verify"}
+            verifier = timed(Verifier(encoders, weights, self.options.temperature), **sections)
             if self.options.beam > 1:
                 self._decoder = BeamDecoder(verifier, self.options.beam)
                 return self._decoder

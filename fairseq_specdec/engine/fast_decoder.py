@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Paths
+from fairseq_specdec.blocks import Paths, RowBuffers
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.layers import attend, decoder_layer, split_heads
 from fairseq_specdec.engine.native.decoder import native_decoder
 from fairseq_specdec.engine.weights import DecoderWeights
+from fairseq_specdec.rules.limits import Limits
 
 
 class FastDecoder:
@@ -92,6 +93,24 @@ class FastDecoder:
 
             x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
         return x
+
+    def take_steps(self, rows: RowBuffers, limits: Limits, n: int, longest: int, temperature: float) -> Tensor | None:
+        """Decode greedily until a row ends, in place; None where compiled code does not run this model.
+
+        Args:
+            rows: of the batch.
+            limits: the options of the batch.
+            n: most steps.
+            longest: host int, at least the greatest committed length.
+            temperature: divides the logits.
+
+        Returns:
+            [steps, 5, B] int64: what `rounds.commit` returns of each step that was taken.
+        """
+        if self._native is None:
+            return None
+        self._cache.plan(n, longest)
+        return self._native.take_steps(rows, limits, n, self._cache, self._source, temperature)
 
     def commit(self, kept: Tensor) -> None:
         """Advance each row by kept [B] int64."""

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import EncoderOutput, Paths
+from fairseq_specdec.blocks import EncoderOutput, Paths, RowBuffers
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.fast_decoder import FastDecoder
 from fairseq_specdec.engine.weights import DecoderWeights
 from fairseq_specdec.rules.constrain import drop_nan
+from fairseq_specdec.rules.limits import Limits
 
 Memory = list[EncoderOutput]  # one for each model of the ensemble
 
@@ -71,6 +72,22 @@ class Verifier:
         if any(may_be_nan for _, may_be_nan in scores):
             drop_nan(lprobs)
         return lprobs
+
+    def take_steps(self, rows: RowBuffers, limits: Limits, n: int, longest: int) -> Tensor | None:
+        """Decode greedily until a row ends, in place; None where one model's compiled code cannot.
+
+        Args:
+            rows: of the batch.
+            limits: the options of the batch.
+            n: most steps.
+            longest: host int, at least the greatest number of committed positions.
+
+        Returns:
+            [steps, 5, B] int64, for each step: lengths, finished, tokens kept, drafted, accepted. A step that compiled
+            code does not know how to take is not there: equal scores, scores that are no numbers.
+        """
+        (decoder, *others) = self.decoders
+        return None if others else decoder.take_steps(rows, limits, n, longest, self.temperature)
 
     def commit(self, kept: Tensor) -> None:
         """Advance each row by kept [B] int64."""

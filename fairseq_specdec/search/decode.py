@@ -15,9 +15,11 @@ from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.rules.constrain import constrain
 from fairseq_specdec.rules.limits import Limits
-from fairseq_specdec.search.acceptance import AcceptRule
+from fairseq_specdec.search.acceptance import AcceptRule, accept_exact
 from fairseq_specdec.search.state import Decoded, DecodeState
 from fairseq_specdec.search.width import BlockWidth
+
+STEPS = 16  # that compiled code may take by itself: an interruption waits for them
 
 
 class Batch(NamedTuple):
@@ -76,6 +78,7 @@ class SpecDecoder:
         self.accept = accept
         self._chosen = BlockWidth(drafter.block_size, adaptive)
         self._fixed = BlockWidth(drafter.block_size, adaptive=False)
+        self._drafts_nothing = drafter.block_size == 0 and accept is accept_exact
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> Decoded:
@@ -87,6 +90,8 @@ class SpecDecoder:
         width.begin()
         while state.is_open:
             self._drop_finished(state)
+            if self._drafts_nothing and self._take_steps(state):
+                continue
             limit = width.limit(state.n_rows, partial(self._judge_anything, state))
             draft = self._draft(state, limit, width)
             self.drafter.advance(self.judge(state, draft))
@@ -119,6 +124,15 @@ class SpecDecoder:
         draft = state.trim(draft, width.cut(draft, limit, state.finished))
         width.drafted(began)
         return draft
+
+    def _take_steps(self, state: DecodeState) -> bool:
+        """Let compiled code do what rounds without drafts would, until a row ends; say whether it did any."""
+        rows = state.buffers()
+        status = rows and self.verifier.take_steps(rows, state.limits, STEPS, state.max_length - 1)
+        if status is None or status.size(0) == 0:
+            return False
+        state.read_steps(status)
+        return True
 
     def _judge_anything(self, state: DecodeState, n: int) -> None:
         """Make a pass of n positions a row, at most K + 1, over nothing that matters, in order to time it.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DraftBlock, Verdict
+from fairseq_specdec.blocks import DraftBlock, RowBuffers, Verdict
 from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.rules.limits import Limits, Reach
 
@@ -124,6 +124,19 @@ class DecodeState:
         self.is_open = bool(still_open)
         self.max_length, self._min_length = max(still_open, default=0), min(still_open, default=self.capacity)
         self._n_finished = len(lengths) - len(still_open)
+
+    def buffers(self) -> RowBuffers | None:
+        """Return what compiled code may go on with by itself, in place; None where it may not."""
+        prefix = self.limits.prefix
+        in_prefix = prefix is not None and self._min_length <= prefix.size(1)
+        if in_prefix or not self._is_compiled(self.tokens):
+            return None
+        return RowBuffers(self.tokens, self.scores, self.lengths, self.finished, self.totals)
+
+    def read_steps(self, status: Tensor) -> None:
+        """Learn what steps without drafts did to the rows. status: [steps, 5, B] int64, one step or more."""
+        self.tally.add_round(status[:, 2:].transpose(0, 1).flatten(1))
+        self.learn(*status[-1, :2].tolist())
 
     def with_draft(self, draft: DraftBlock) -> Tensor:
         """Return the verifier's input [B, K + 1] int64: each row's last token, then its draft."""

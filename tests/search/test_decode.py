@@ -145,15 +145,15 @@ def test_blocks_as_wide_as_pays_change_no_output(setting, kind, size):
 
 @pytest.mark.parametrize("options", [{}, {"match_source_len": True}, {"max_len_a": 1.0, "max_len_b": 1}], ids=str)
 def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(setting, monkeypatch, caplog, options):
-    score, sizes = Verifier.score, []
+    take_steps, sizes = Verifier.take_steps, []
 
-    def scarce(self, tokens, longest):
-        sizes.append(tokens.size(0))
-        if tokens.size(0) > 3:
+    def scarce(self, rows, limits, n, longest):
+        sizes.append(rows.lengths.size(0))
+        if rows.lengths.size(0) > 3:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return score(self, tokens, longest)
+        return take_steps(self, rows, limits, n, longest)
 
-    monkeypatch.setattr(Verifier, "score", scarce)
+    monkeypatch.setattr(Verifier, "take_steps", scarce)
     (sample,) = batches(setting[1], 10, 10)
     (expected,) = stock(setting, [sample], **options)
     generator = ours(setting, NoDrafter(), **options)
@@ -163,10 +163,10 @@ def test_a_batch_that_memory_does_not_hold_is_halved_until_it_does(setting, monk
 
 
 def test_an_error_that_is_not_about_memory_is_not_swallowed(setting, monkeypatch):
-    def broken(self, tokens, longest):
+    def broken(self, *args):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(Verifier, "score", broken)
+    monkeypatch.setattr(Verifier, "take_steps", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         ours(setting, NoDrafter()).generate(setting[0], next(batches(setting[1], 4)))
 
@@ -217,3 +217,40 @@ def test_a_prefix_that_is_none_of_the_symbols_raises(setting, beam, wrong):
         ours(setting, NoDrafter(), beam=beam, certify=False).generate(
             setting[0], sample, prefix_tokens=sample["target"][:, :3]
         )
+
+
+@pytest.mark.parametrize("options", [{}, {"max_len_b": 4}, {"prefix_size": 3}, {"no_repeat_ngram_size": 2}])
+@pytest.mark.parametrize("size", [1, 8])
+def test_steps_of_compiled_code_are_rounds_without_drafts(setting, monkeypatch, size, options):
+    samples = list(batches(setting[1], size))
+
+    def decoded():
+        passes = []
+        with monkeypatch.context() as patch:
+            patch.setattr(Verifier, "score", lambda *args: passes.append(1) or score(*args))
+            generator = ours(setting, NoDrafter(), **options)
+            found = [
+                row[0]
+                for sample in samples
+                for row in generator.generate(setting[0], sample, prefix_tokens=oracle.prefix_of(sample, options))
+            ]
+        counts = {key: value for key, value in generator.stats.as_dict().items() if key != "seconds"}
+        return [(row["tokens"].tolist(), row["positional_scores"].tolist()) for row in found], counts, len(passes)
+
+    score = Verifier.score
+    by_steps, counts, few = decoded()
+    monkeypatch.setattr(Verifier, "take_steps", lambda *args: None)
+    by_rounds, same_counts, many = decoded()
+    assert by_steps == by_rounds and counts == same_counts
+    assert few < many and (few > 0) == ("prefix_size" in options)
+
+
+def test_a_step_with_equal_scores_is_left_to_a_round(setting, monkeypatch):
+    models, task = oracle.load_again(setting)
+    table = models[0].decoder.output_projection.weight
+    with torch.no_grad():
+        table[5::2] = table[4:-1:2]  # each symbol has a twin
+    passes, score = [], Verifier.score
+    monkeypatch.setattr(Verifier, "score", lambda *args: passes.append(1) or score(*args))
+    compare((models, task), NoDrafter(), batches(task, 4))
+    assert len(passes) > 9

@@ -8,17 +8,8 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec.engine.native.library import address, library
+from fairseq_specdec.engine.native.rules import c_rules
 from fairseq_specdec.rules.limits import Limits
-
-
-class _CRules(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("pad", "unk", "eos", "max_len", "min_len", "ngram")),
-        ("unk_penalty", ctypes.c_double),
-        ("prefix", ctypes.c_void_p),
-        ("n_prefix", ctypes.c_int64),
-        ("match_lengths", ctypes.c_void_p),
-    ]
 
 
 class _CBeams(ctypes.Structure):
@@ -62,7 +53,7 @@ def rank(limits: Limits, beams: Beams, step: int, lprobs: Tensor) -> tuple[Candi
     scores = lprobs.new_empty(n_sentences, 2 * beam)
     tokens, parents = scores.new_empty(2, n_sentences, 2 * beam, dtype=torch.int64)
     tied = scores.new_empty(n_sentences, dtype=torch.bool)
-    rules = _rules(limits)
+    rules = c_rules(limits)
     out = _CCandidates(2 * beam, *map(address, (scores, tokens, parents, tied)))
     n_tied = library().specdec_rank(
         ctypes.byref(rules),
@@ -93,7 +84,7 @@ def advance(
         how many sentences are finished.
     """
     beam = last.size(1)
-    rules, used = _rules(limits), 1 + step * beam
+    rules, used = c_rules(limits), 1 + step * beam
     return library().specdec_advance(
         ctypes.byref(rules),
         ctypes.byref(_beams(beams, step, 1 if step == 0 else beam)),
@@ -108,24 +99,6 @@ def _check_prefix(limits: Limits, step: int, symbols: int) -> None:
     lowest, highest = (int(end) for end in limits.prefix[:, step].aminmax())
     if lowest < 0 or highest >= symbols:
         raise IndexError(f"ids of a prefix must be in 0..{symbols - 1}, got {lowest}..{highest}: check its dictionary.")
-
-
-def _rules(limits: Limits) -> _CRules:
-    prefix, match = limits.prefix, limits.source_lengths
-    assert prefix is None or prefix.is_contiguous()
-    n_prefix = 0 if prefix is None else prefix.size(1)
-    return _CRules(
-        limits.pad,
-        limits.unk,
-        limits.eos,
-        limits.max_len,
-        limits.min_len,
-        limits.no_repeat_ngram,
-        limits.unk_penalty,
-        address(prefix),
-        n_prefix,
-        address(match),
-    )
 
 
 def _beams(beams: Beams, step: int, width: int) -> _CBeams:

@@ -7,12 +7,15 @@ import ctypes
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Paths
+from fairseq_specdec.blocks import Paths, RowBuffers
 from fairseq_specdec.engine.kv_cache import CrossCache, KVCache
 from fairseq_specdec.engine.linear import Norm
 from fairseq_specdec.engine.native.layer import CNorm, CPaths, NativeLayer, native_layers
 from fairseq_specdec.engine.native.library import CLinear, NativeLinear, address, library
+from fairseq_specdec.engine.native.rounds import CState
+from fairseq_specdec.engine.native.rules import c_rules
 from fairseq_specdec.engine.weights import DecoderWeights
+from fairseq_specdec.rules.limits import Limits
 
 
 class _CEmbedding(ctypes.Structure):
@@ -88,13 +91,11 @@ class NativeDecoder:
         Raises:
             IndexError: a token is none of the table's, as by torch.
         """
-        lib, (n_rows, width), w = library(), tokens.shape, self._struct
+        (n_rows, width), w = tokens.shape, self._struct
         tokens, (keys, stores, extent) = tokens.contiguous(), cache.native()
-        n_scratch = lib.specdec_scratch(self._pointers, len(self._layers), n_rows * width)
-        x = self._table.new_empty(n_rows * width, w.channels)
-        scratch, out = x.new_empty(n_scratch), x.new_empty(n_rows, width, w.output.outputs)
+        x, scratch, out = self._room(n_rows, width)
         along = paths and CPaths(address(paths.slots), paths.slots.size(2), address(paths.depths))
-        n_bad = lib.specdec_decode(
+        n_bad = library().specdec_decode(
             self._self,
             tokens.data_ptr(),
             n_rows,
@@ -117,6 +118,61 @@ class NativeDecoder:
                 f"got {int(tokens.min())}..{int(tokens.max())}: check the draft, the prefix and the dictionaries."
             )
         return out, n_bad > 0
+
+    def take_steps(
+        self,
+        rows: RowBuffers,
+        limits: Limits,
+        n: int,
+        cache: KVCache,
+        source: CrossCache,
+        temperature: float,
+    ) -> Tensor:
+        """Decode greedily until a row ends, in place; a step that needs more than is done here is not begun.
+
+        Args:
+            rows: of the batch.
+            limits: the options of the batch.
+            n: most steps.
+            cache: planned for so many positions; its rows advance, too.
+            source: of the batch.
+            temperature: divides the logits.
+
+        Returns:
+            [steps, 5, B] int64: what `rounds.commit` returns of each step that was taken.
+        """
+        keys, stores, extent = cache.native()
+        n_rows, capacity = rows.tokens.shape
+        x, scratch, out = self._room(n_rows, 1)
+        status = rows.lengths.new_empty(n, 5, n_rows)
+        state = CState(*map(address, rows[:4]), capacity, limits.eos, limits.max_len)
+        taken = library().specdec_steps(
+            self._self,
+            n_rows,
+            cache.lengths.data_ptr(),
+            stores,
+            keys,
+            source.native(),
+            extent,
+            ctypes.byref(c_rules(limits)),
+            ctypes.byref(state),
+            rows.totals.data_ptr(),
+            n,
+            status.data_ptr(),
+            x.data_ptr(),
+            scratch.data_ptr(),
+            out.data_ptr(),
+            temperature,
+            torch.get_num_threads(),
+        )
+        return status[:taken]
+
+    def _room(self, n_rows: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return memory for a pass: its input [B * N, C], what layers need, its scores [B, N, V]."""
+        w, n = self._struct, n_rows * width
+        x = self._table.new_empty(n, w.channels)
+        n_scratch = library().specdec_scratch(self._pointers, len(self._layers), n)
+        return x, x.new_empty(n_scratch), x.new_empty(n_rows, width, w.output.outputs)
 
 
 def native_decoder(weights: DecoderWeights) -> NativeDecoder | None:

@@ -33,7 +33,9 @@ class _CGuide(ctypes.Structure):
     ]
 
 
-class _CState(ctypes.Structure):
+class CState(ctypes.Structure):
+    """The rows of a batch; see State in csrc/round.h."""
+
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("tokens", "scores", "lengths", "finished")),
         *((name, ctypes.c_int64) for name in ("capacity", "eos", "max_len")),
@@ -148,9 +150,7 @@ def commit(
         [5, B] int64: lengths, finished, tokens kept, drafted, accepted.
     """
     tokens, scores, lengths, finished = rows
-    state = _CState(
-        tokens.data_ptr(), scores.data_ptr(), lengths.data_ptr(), finished.data_ptr(), tokens.size(1), *ends
-    )
+    state = CState(tokens.data_ptr(), scores.data_ptr(), lengths.data_ptr(), finished.data_ptr(), tokens.size(1), *ends)
     status = lengths.new_empty(5, lengths.size(0))
     round_ = _round(*draft, lprobs, *verdict)
     library().specdec_commit(ctypes.byref(round_), ctypes.byref(state), status.data_ptr())

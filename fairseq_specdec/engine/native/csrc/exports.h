@@ -3,11 +3,12 @@
 #include "decoder.h"
 #include "guide.h"
 #include "round.h"
+#include "steps.h"
 
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 10; }
+int64_t specdec_interface() { return 11; }
 
 // Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t positions) {
@@ -85,6 +86,25 @@ int64_t specdec_advance(const Rules* rules, const Beams* beams, const Candidates
         n_finished += to->finished[i];
     }
     return n_finished;
+}
+
+// Takes up to n greedy steps without drafts, each a pass of one position a row, until a row ends. A step that needs more
+// than is done here (scores that are no numbers, equal ones, a token that is none of the table's) is not begun.
+// cached: [rows], committed positions of the cache; extent: positions of it that there are; status: [n, 5, rows], see commit;
+// x, scratch, scores: room for a pass. Returns how many steps were taken.
+int64_t specdec_steps(const Decoder* w, int64_t rows, int64_t* cached, const Cache* cache, const Keys* self,
+                      const Keys* source, int64_t extent, const Rules* rules, const State* state, float* totals, int64_t n,
+                      int64_t* status, float* x, float* scratch, float* scores, double temperature, int64_t threads) {
+    Step step(*rules, *state, totals, scores, w->output.outputs, rows);
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t* last = step.last_tokens();
+        if (specdec_decode(w, last, rows, 1, cached, cache, self, source, extent, nullptr, x, scratch, scores,
+                           temperature, threads) != 0)
+            return i;
+        if (by_team(threads, [&](const Worker& worker) { return step.choose(worker); }) != 0) return i;
+        if (step.commit(cached, status + i * 5 * rows)) return i + 1;
+    }
+    return n;
 }
 
 int64_t specdec_accept_exact(const Round* round, int64_t begin) { return accept_exact(*round, begin); }

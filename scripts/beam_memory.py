@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Measure what decoding a batch takes of memory on a CPU beside the models, by this engine and by fairseq.
+
+A Transformer-base with random weights, 28 tokens in and out. Each figure is of a process of its own: the most that it
+held while it decoded (Linux: VmHWM, reset before) less what it held when the generator was built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from tqdm import tqdm
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parent / "train"))
+from bench_sentences import MODELS, TOKENS, WORDS, make  # noqa: E402
+from card import origin, table, write_table  # noqa: E402
+from decoding_runs import environment  # noqa: E402
+
+from fairseq_specdec.files import write_text  # noqa: E402
+from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask  # noqa: E402
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+WHO = {"fairseq": "fairseq", "ours": "this package"}
+BEAMS, SIZES = (1, 5, 10), (1, 8, 64)
+
+
+def held(what: str) -> float:
+    """Return MB that this process holds (VmRSS) or held at most (VmHWM)."""
+    return int(re.search(rf"{what}:\s*(\d+) kB", STATUS.read_text())[1]) / 1024
+
+
+def child(who: str, folder: Path, beam: int, size: int) -> dict[str, float]:
+    """Decode one batch; return MB of the weights that the engine laid out, and of the decoding."""
+    path, data = folder / "checkpoints" / "checkpoint_last.pt", str(folder / "bin")
+    models, _, task = checkpoint_utils.load_model_ensemble_and_task([str(path)], {"data": data})
+    models[0].eval()
+    options = Namespace(beam=beam, max_len_a=0, max_len_b=TOKENS - 1, min_len=TOKENS - 1)
+    task.load_dataset("test")
+    sample = next(task.get_batch_iterator(task.dataset("test"), max_sentences=size).next_epoch_itr(shuffle=False))
+    loaded = held("VmRSS")
+    if who == "ours":
+        config = {"data": data, "source_lang": "de", "target_lang": "en", "dataset_impl": None}
+        own = TranslationSpecDecTask.setup_task(TranslationSpecDecConfig(**config, required_seq_len_multiple=1))
+        generator = own.build_spec_generator(models, options)
+    else:
+        generator = task.build_generator(models, options)
+    built = held("VmRSS")
+    CLEAR.write_text("5")  # the peak becomes what is held now
+    with torch.no_grad():
+        generator.generate(models, sample)
+    return {"weights_mb": built - loaded, "decoding_mb": held("VmHWM") - built}
+
+
+def measure(name: str, folder: Path) -> list[dict[str, Any]]:
+    """Return a row for each system, beam and batch size."""
+    make(name, folder)
+    rows = []
+    for who, beam, size in tqdm([(who, beam, size) for who in WHO for beam in BEAMS for size in SIZES], unit="process"):
+        command = [sys.executable, __file__, "--child", who, str(folder), str(beam), str(size)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append({"system": who, "beam": beam, "batch_size": size, **json.loads(done.stdout.splitlines()[-1])})
+    return rows
+
+
+def page_of(results: dict[str, Any], path: Path) -> str:
+    """Return the table of a results file: MB of decoding, a column for each batch size."""
+    by = {(row["system"], row["beam"], row["batch_size"]): row["decoding_mb"] for row in results["rows"]}
+    cells = [[WHO[who], str(beam), *(f"{by[who, beam, size]:.0f}" for size in SIZES)] for who in WHO for beam in BEAMS]
+    weights = max(row["weights_mb"] for row in results["rows"])
+    return "\n\n".join([
+        f"{WORDS[results['model']]}, random weights, {TOKENS} tokens in and out: MB that decoding a batch takes at "
+        f"most, beside the weights (the engine's own copy of them: {weights:.0f} MB).",
+        table(["system", "beam", *(f"batch {size}" for size in SIZES)], cells),
+        origin(results, path),
+    ])  # fmt: skip
+
+
+def main() -> None:
+    """Measure, write the JSON, then the page."""
+    if sys.argv[1:2] == ["--child"]:
+        who, folder, beam, size = sys.argv[2:]
+        print(json.dumps(child(who, Path(folder), int(beam), int(size))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="base", choices=MODELS)
+    parser.add_argument("--data", type=Path, default=Path("data/random_models"), help="made anew; default: %(default)s")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file")
+    parser.add_argument("--page", metavar="PAGE:TABLE", help="Markdown page with the markers of the table")
+    args = parser.parse_args()
+    rows = measure(args.model, args.data / f"{args.model}-memory")
+    results = {"command": "scripts/beam_memory.py", **environment(), "model": args.model, "rows": rows}
+    write_text(args.out, json.dumps(results, indent=1) + "\n")
+    if args.page:
+        page, _, marker = args.page.rpartition(":")
+        write_table(Path(page), marker, page_of(results, args.out))
+
+
+if __name__ == "__main__":
+    main()
