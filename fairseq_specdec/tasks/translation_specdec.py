@@ -51,6 +51,13 @@ class TranslationSpecDecConfig(TranslationConfig):
         default=None,
         metadata={"help": f"how a copy goes on after a miss: {', '.join(DRAFT_RULES)} (drafters input and file)"},
     )
+    draft_dtype: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": f"what the drafter's weights are rounded to on a CPU: {', '.join(ENGINE_DTYPES)} (drafters self, ar; "
+            "default: int8)"
+        },
+    )
     block_size: Optional[int] = field(
         default=None,
         metadata={"help": "draft tokens a round, 1..64 (default: what pays, up to the drafter's own)"},
@@ -194,6 +201,8 @@ class TranslationSpecDecTask(TranslationTask):
             model=model,
             trained_block_size=trained,
             engine_dtype=config.engine_dtype,
+            verifier=models[0],
+            draft_dtype=config.draft_dtype,
             read_lines=partial(read_token_lines, dictionary),
             draft_file=config.draft_file,
             n_sentences=len(next(iter(self.datasets.values()))) if len(self.datasets) == 1 else None,

@@ -68,7 +68,7 @@ class NativeDecoder:
             _norm(weights.final_norm),
             weights.output.struct,
         )
-        self._self = ctypes.addressof(self._struct)
+        self.address = ctypes.addressof(self._struct)
 
     def __call__(
         self, tokens: Tensor, cache: KVCache, source: CrossCache, temperature: float, paths: Paths | None = None
@@ -95,7 +95,7 @@ class NativeDecoder:
         scratch, out = x.new_empty(n_scratch), x.new_empty(n_rows, width, w.output.outputs)
         along = paths and CPaths(address(paths.slots), paths.slots.size(2), address(paths.depths))
         n_bad = lib.specdec_decode(
-            self._self,
+            self.address,
             tokens.data_ptr(),
             n_rows,
             width,
@@ -112,11 +112,15 @@ class NativeDecoder:
             torch.get_num_threads(),
         )
         if n_bad < 0:
-            raise IndexError(
-                f"token ids must be rows of the decoder's embedding, 0..{w.embedding.symbols - 1}, "
-                f"got {int(tokens.min())}..{int(tokens.max())}: check the draft, the prefix and the dictionaries."
-            )
+            raise self.unknown_token(tokens)
         return out, n_bad > 0
+
+    def unknown_token(self, tokens: Tensor) -> IndexError:
+        """Say that some of these tokens are none of the embedding's."""
+        return IndexError(
+            f"token ids must be rows of the decoder's embedding, 0..{self._struct.embedding.symbols - 1}, "
+            f"got {int(tokens.min())}..{int(tokens.max())}: check the draft, the prefix and the dictionaries."
+        )
 
 
 def native_decoder(weights: DecoderWeights) -> NativeDecoder | None:
