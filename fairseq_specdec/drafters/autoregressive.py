@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -143,6 +143,7 @@ class ArDrafter(AutoregressiveDrafter):
     """Drafts with another model of the same dictionaries; its source is encoded by its own encoder."""
 
     required: ClassVar[frozenset[str]] = frozenset({"drafter_path"})
+    reads: ClassVar[Literal["spec_drafter", "autoregressive"]] = "autoregressive"
     default_block_size: ClassVar[int] = 8
 
     @classmethod

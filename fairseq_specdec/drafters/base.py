@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -79,6 +79,7 @@ class Drafter(ABC):
         required: options (by their Python names) without which it cannot be built.
         accepted: further options that it takes; the others are refused.
         learns: whether its drafts depend on what was decoded before.
+        reads: what its checkpoint holds: a Spec-Drafter, or a model of the verifier's kind.
         one_by_one: whether each draft token takes its own time, and a draft ends where `Ask` says.
         block_size: K, the width of the widest block it proposes.
     """
@@ -86,6 +87,7 @@ class Drafter(ABC):
     required: ClassVar[frozenset[str]] = frozenset()
     accepted: ClassVar[frozenset[str]] = frozenset()
     learns: ClassVar[bool] = False
+    reads: ClassVar[Literal["spec_drafter", "autoregressive"]] = "spec_drafter"
     one_by_one: ClassVar[bool] = False
     block_size: int
 
