@@ -193,6 +193,7 @@ def load(
     draft_file: str | Path | None = None,
     ngram_corpus: str | Path | None = None,
     draft_rule: str | None = None,
+    draft_dtype: str | None = None,
     block_size: int | None = None,
     beta: int = 1,
     tau: float = 0.0,
@@ -208,7 +209,7 @@ def load(
     Args:
         verifier: checkpoint, or several for an ensemble.
         data: data-bin folder; only its dictionaries are read.
-        drafter: name of the drafter ("none", "nat", "input", "ngram", "file").
+        drafter: name of the drafter ("none", "nat", "self", "ar", "input", "ngram", "file").
         drafter_path: its checkpoint, if it has weights.
         device: where to run ("cpu", "cuda", "cuda:1").
         dtype: float32, float16 or bfloat16.
@@ -216,6 +217,7 @@ def load(
         draft_file: a guess for each sentence of a call, in the dictionary's symbols (drafter "file").
         ngram_corpus: target text in the dictionary's symbols (drafter "ngram").
         draft_rule: "edit-aware" or "published" (drafters "input" and "file").
+        draft_dtype: "int8" or "bf16", what the drafter's weights are rounded to on a CPU (drafters "self" and "ar").
         block_size: draft tokens a round; None for the drafter's own.
         beta: accept a draft token in the verifier's top ``beta``; 1 is exact.
         tau: and at most this far below its best log-probability.
@@ -247,6 +249,7 @@ def load(
         draft_file=None if draft_file is None else str(draft_file),
         ngram_corpus=None if ngram_corpus is None else str(ngram_corpus),
         draft_rule=draft_rule,
+        draft_dtype=draft_dtype,
         block_size=block_size,
         beta=beta,
         tau=tau,

@@ -22,12 +22,14 @@ class EncoderOutput(NamedTuple):
         padding: [B, S] bool, True at padding, or None where there is none.
         embedding: [B, S, C], scaled token embeddings; a Spec-Drafter copies from them.
         positions: [B, S, C], position embeddings, or None without.
+        projected: [B, S, L * 2C], keys and values of its own decoder's layers, or None before they are made.
     """
 
     memory: Tensor
     padding: Tensor | None
     embedding: Tensor | None = None
     positions: Tensor | None = None
+    projected: Tensor | None = None
 
     def select_rows(self, rows: Tensor) -> EncoderOutput:
         """Return these rows. rows: [B'] int64."""
@@ -127,6 +129,18 @@ class Rows(Protocol):
     @property
     def capacity(self) -> int:
         """T."""
+
+
+class Ask(NamedTuple):
+    """How much of a draft is wanted; a drafter to which a shorter draft is not cheaper need not listen.
+
+    Args:
+        most: tokens a row.
+        least: in how many rows a further token has to be expected to be right to be worth its time.
+    """
+
+    most: int
+    least: float = 0.0
 
 
 @dataclass(frozen=True)

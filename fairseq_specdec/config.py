@@ -11,12 +11,14 @@ from fairseq_specdec.files import why_not_file
 MAX_BLOCK_SIZE = 64
 DRAFT_RULES = ("edit-aware", "published")
 ENGINE_DTYPES = ("bf16", "int8")
+_CHOICES = {"draft_rule": DRAFT_RULES, "draft_dtype": ENGINE_DTYPES}
 # options that only some drafters have a use for, and what each is
 DRAFTER_OPTIONS = {
     "drafter_path": "the drafter's checkpoint",
     "draft_file": "a file with one guess for each sentence",
     "ngram_corpus": "a file with text in the target language",
     "draft_rule": f"one of {', '.join(DRAFT_RULES)}",
+    "draft_dtype": "a precision of its weights",
 }
 
 
@@ -38,6 +40,7 @@ class SpecConfig:
         draft_file: a guess for each sentence, for drafters that take some.
         ngram_corpus: text in the target language, likewise.
         draft_rule: how drafts that copy a text go on after a bifurcation, one of DRAFT_RULES.
+        draft_dtype: what the weights of drafters that write one token at a time are rounded to, one of ENGINE_DTYPES.
         block_size: draft tokens a round (K); None means the drafter's own.
         beta: a draft token must be ranked in the verifier's top ``beta``; 1 is exact.
         tau: and at most this far (in log-probability) below the verifier's best.
@@ -53,6 +56,7 @@ class SpecConfig:
     draft_file: str | None = None
     ngram_corpus: str | None = None
     draft_rule: str | None = None
+    draft_dtype: str | None = None
     block_size: int | None = None
     beta: int = 1
     tau: float = 0.0
@@ -72,8 +76,11 @@ class SpecConfig:
             OptionError: lists every broken rule with the option, the rule, the value and the remedy.
         """
         reasons = [*self._bad_numbers(), *self._bad_drafter_options(required, accepted)]
-        if self.draft_rule not in (None, *DRAFT_RULES):
-            reasons.append(f"--draft-rule must be one of {', '.join(DRAFT_RULES)}, got {self.draft_rule}: choose one.")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in (None, *choices):
+                option = f"--{name.replace('_', '-')}"
+                reasons.append(f"{option} must be one of {', '.join(choices)}, got {value}: choose one.")
         if self.engine_dtype not in (None, *ENGINE_DTYPES):
             known = ", ".join(ENGINE_DTYPES)
             reasons.append(
@@ -113,6 +120,6 @@ class SpecConfig:
                     f"{option} is refused by --drafter {self.drafter}, which has no use for {what}, got {value}: leave "
                     f"it out or choose another --drafter."
                 )
-            elif name != "draft_rule" and not Path(value).is_file():
+            elif name not in _CHOICES and not Path(value).is_file():
                 reasons.append(f"{option} must be an existing file, got {value}: check the path.")
         return reasons

@@ -23,7 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from tests import oracle, tiny
-from tests.kinds import KINDS, drafter_for
+from tests.kinds import KINDS, OF_A_VERIFIER, drafter_for
 
 ARCHITECTURES: list[dict[str, Any]] = [
     {},
@@ -52,7 +52,7 @@ class Configuration:
         architecture: its number in ARCHITECTURES.
         n_models: 2 is an ensemble.
         tied: how many symbols share the output row of another one.
-        drafter: one of KINDS; "none" with beams.
+        drafter: one of KINDS or OF_A_VERIFIER; "none" with beams.
         sources: ids of each sentence.
         prefix: forced first tokens of each sentence, or None.
         options: of generation.
@@ -88,7 +88,7 @@ def configuration(seed: int) -> Configuration:
         architecture=rng.randrange(len(ARCHITECTURES)),
         n_models=1 if rng.random() < 0.85 else 2,
         tied=rng.choice([0, 0, 0, 6]),
-        drafter="none" if beam > 1 else rng.choice(KINDS),
+        drafter="none" if beam > 1 else rng.choice([*KINDS, *OF_A_VERIFIER]),
         sources=sources,
         left_pad=rng.random() < 0.7,
         prefix=prefix,
@@ -130,7 +130,7 @@ class Fuzz:
         setting, options = (models, self._task), c.options
         sample = oracle.sample_of(c.sources, left_pad=c.left_pad, prefix=c.prefix)
         (expected,) = oracle.stock(setting, [sample], **options)
-        generator = oracle.ours(setting, drafter_for(self._data, c.drafter), **options)
+        generator = oracle.ours(setting, drafter_for(self._data, c.drafter, models[0]), **options)
         found = generator.generate(models, sample, prefix_tokens=oracle.prefix_of(sample, options))
         certificate = generator.stats.certificate
         assert certificate["wrong"] == 0, f"seed {seed}: {certificate}; {c}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
+from fairseq_specdec.drafters.autoregressive import ArDrafter, SelfDrafter
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.drafters.file import FileDrafter
 from fairseq_specdec.drafters.input import InputDrafter
@@ -13,13 +15,20 @@ from fairseq_specdec.drafters.nat import NatDrafter
 from fairseq_specdec.drafters.ngram import NgramDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from tests import tiny
-from tests.oracle import EOS
+from tests.oracle import EOS, PAD
 
-KINDS = ["none", "nat", "nat, causal", "nat, one layer", "input", "ngram", "file"]
+KINDS = ["none", "nat", "nat, causal", "nat, one layer", "ar", "input", "ngram", "file"]
+OF_A_VERIFIER = ["self", "self, bf16"]  # kinds whose weights are those of a verifier
 
 
-def drafter_for(data_bin: Path, kind: str) -> Drafter:
-    """Return a drafter of a kind."""
+def drafter_for(data_bin: Path, kind: str, verifier: nn.Module | None = None) -> Drafter:
+    """Return a drafter of a kind; the verifier is for those whose weights it has."""
+    if kind in OF_A_VERIFIER:
+        return SelfDrafter(verifier, 5, PAD, EOS, "bf16" if kind == "self, bf16" else None)
+    if kind == "ar":
+        model, _ = tiny.build_model(data_bin, seed=5, decoder_layers=1)
+        tiny.liven(model, tiny.read_dictionaries(data_bin)[0], seed=1)
+        return ArDrafter(model, 5, PAD, EOS)
     symbols = torch.arange(len(tiny.read_dictionaries(data_bin)[0])).roll(-4)  # a table of symbols has to move as well
     if kind == "none":
         return NoDrafter()

@@ -199,8 +199,8 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.drafter, name)
 
-    def propose(self, state: DecodeState) -> Any:
-        draft = self.drafter.propose(state)
+    def propose(self, state: DecodeState, ask: Any = None) -> Any:
+        draft = self.drafter.propose(state, ask)
         assert draft.tokens.shape[0] == state.lengths.numel()
         assert draft.tokens.shape[1] <= self.drafter.block_size
         assert ((draft.lengths >= 0) & (draft.lengths <= draft.tokens.size(1))).all()

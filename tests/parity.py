@@ -41,7 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--diversity-rate 0.5": {"diversity_rate": 0.5},
     "--retain-dropout": {"retain_dropout": True},
 }
-DRAFTERS = ("none", "nat", "input", "ngram", "file")
+DRAFTERS = ("none", "nat", "self", "ar", "input", "ngram", "file")
 SYSTEMS = [*((drafter, 1) for drafter in DRAFTERS), ("none", 2), ("none", 5), ("none", 8), ("ngram", 5)]
 SIZES = (1, 6)
 HEAD = """# Options, drafters and beams
@@ -69,7 +69,12 @@ class Parity:
         guesses = folder / "guesses.txt"
         guesses.write_text((self._data / "test.en").read_text("utf-8"), "utf-8")
         self._setting = oracle.load(verifier, self._data)
-        files = {"nat": {"drafter_path": str(drafter)}, "file": {"draft_file": str(guesses)}}
+        student = tiny.save_verifier(folder / "s.pt", self._data, seed=2, decoder_layers=1)
+        files = {
+            "nat": {"drafter_path": str(drafter)},
+            "ar": {"drafter_path": str(student)},
+            "file": {"draft_file": str(guesses)},
+        }
         self._tasks = {name: self._task(name, **files.get(name, {})) for name in DRAFTERS}
         self._samples = [list(oracle.batches(self._setting[1], size, max(SIZES))) for size in SIZES]
 

@@ -15,17 +15,18 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
-from fairseq.tasks import FairseqTask
 from torch import Tensor, nn
 
 from fairseq_specdec.compat import CheckpointError, load_checkpoint
+from fairseq_specdec.config import OptionError
 from fairseq_specdec.engine.support import why_model_unsupported
 from fairseq_specdec.models.architecture import why_not_architecture
+from fairseq_specdec.models.autoregressive import build_model
 from fairseq_specdec.models.checkpoint import model_options, task_options
-from fairseq_specdec.models.load import is_drafter, options_by_weights
+from fairseq_specdec.models.load import check_shared_encoder, is_drafter, options_by_weights
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
+from fairseq_specdec.models.vocabulary import vocabularies, why_other_vocabulary
 
 _NO_PARAMETER = re.compile(r"(^|\.)(version|_float_tensor)$")
 _STACKS = ("encoder", "decoder")
@@ -34,6 +35,9 @@ _STACKS = ("encoder", "decoder")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``specdec info``."""
     parser.add_argument("checkpoint", metavar="CKPT", help="a file that fairseq-train saved")
+    parser.add_argument(
+        "--drafts-for", metavar="VERIFIER", help="tell, too, whether it can draft for this checkpoint (--drafter-path)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -44,25 +48,27 @@ def run(args: argparse.Namespace) -> int:
         0 when it can be used, 1 when not, 2 when it cannot be read.
     """
     try:
-        found = describe(args.checkpoint)
+        found = describe(args.checkpoint, args.drafts_for)
     except CheckpointError as error:
         print(f"specdec info: error: {error}", file=sys.stderr)
         return 2
     print(json.dumps(found) if args.json else as_text(found))
-    return 0 if found["usable_as"] else 1
+    return 0 if found["usable_as"] and not (found["drafts_for"] or {}).get("reasons") else 1
 
 
-def describe(path: str) -> dict[str, Any]:
+def describe(path: str, verifier: str | None = None) -> dict[str, Any]:
     """Read a checkpoint and try what it can be used for.
 
     Args:
         path: the file.
+        verifier: another one, for which it may draft.
 
     Returns:
         path, bytes, arch, task, criterion, source_lang, target_lang, encoder and decoder (layers, width, ffn, heads,
         vocabulary; None for a stack that it has not), parameters, dtype, updates, options_in ("args", "cfg" or None),
         keys, is_drafter, block_size, shares_encoder, usable_as ("verifier", "drafter" or None), reasons (empty when
-        usable).
+        usable), drafts_for (None without another checkpoint; else its path, the drafter's name, the reasons why not,
+        and whether the symbols were compared or only their number).
 
     Raises:
         CheckpointError: the file is missing, damaged or unsafe.
@@ -91,6 +97,28 @@ def describe(path: str) -> dict[str, Any]:
         "shares_encoder": drafter and not any(name.startswith("encoder.") for name in weights),
         "usable_as": None if reasons else "drafter" if drafter else "verifier",
         "reasons": reasons,
+        "drafts_for": None if verifier is None else _fit(checkpoint, path, verifier, reasons),
+    }
+
+
+def _fit(checkpoint: Mapping[str, Any], path: str, verifier: str, reasons: list[str]) -> dict[str, Any]:
+    """Say whether a checkpoint can draft for another one; reasons: why it cannot be used at all."""
+    other, drafter = load_checkpoint(verifier), is_drafter(model_options(checkpoint))
+    own, wanted = vocabularies(checkpoint, path), vocabularies(other, verifier)
+    model, unusable = None, [f"{verifier} is a Spec-Drafter and no verifier"]
+    if not is_drafter(model_options(other)):
+        model, unusable = _try_verifier(verifier, model_options(other), other["model"])
+    reasons = [*reasons, *unusable, *why_other_vocabulary(own, wanted, path)]
+    if drafter and model is not None and not any(name.startswith("encoder.") for name in checkpoint["model"]):
+        try:
+            check_shared_encoder(checkpoint, path, model.encoder)
+        except OptionError as error:
+            reasons += error.reasons
+    return {
+        "path": verifier,
+        "drafter": "nat" if drafter else "ar",
+        "reasons": reasons,
+        "symbols_compared": None not in (own["target"].digest, wanted["target"].digest),
     }
 
 
@@ -118,25 +146,13 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines.append(f"usable as   {found['usable_as']}: {options[found['usable_as']]} {found['path']}")
     else:
         lines += ["not usable, because", *(f"  - {reason}" for reason in found["reasons"])]
+    fit = found["drafts_for"]
+    if fit and fit["reasons"]:
+        lines += [f"does not draft for {fit['path']}, because", *(f"  - {reason}" for reason in fit["reasons"])]
+    elif fit:
+        known = "the same symbols" if fit["symbols_compared"] else "as many symbols; which they are was not found"
+        lines.append(f"drafts for  {fit['path']} ({known}): --drafter {fit['drafter']} --drafter-path {found['path']}")
     return "\n".join(lines)
-
-
-class _TaskWithoutData(FairseqTask):
-    """Has dictionaries of the right sizes, which is all that building an encoder-decoder takes."""
-
-    def __init__(self, source: Dictionary, target: Dictionary) -> None:
-        super().__init__(Namespace())
-        self._source, self._target = source, target
-
-    @property
-    def source_dictionary(self) -> Dictionary:
-        """Return the source dictionary."""
-        return self._source
-
-    @property
-    def target_dictionary(self) -> Dictionary:
-        """Return the target dictionary."""
-        return self._target
 
 
 def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) -> tuple[nn.Module | None, list[str]]:
@@ -151,9 +167,8 @@ def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) 
             for stack, size in zip(_STACKS, sizes, strict=True)
             if size is None
         ]
-    task = _TaskWithoutData(*map(_dictionary, sizes))
     try:
-        (model,), _ = checkpoint_utils.load_model_ensemble([path], task=task)
+        model = build_model(path, *map(_dictionary, sizes))
     except Exception as error:  # building fails in the ways of each architecture
         return None, [f"fairseq cannot build it from its own options: {_shorten(error)}"]
     return model, why_model_unsupported(model)

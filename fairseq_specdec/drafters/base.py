@@ -6,12 +6,12 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import DraftBlock, Rows, Source
+from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.registry import Registry
 
 FILLER = "madeupword"  # what fairseq calls symbols that only make a dictionary's size a multiple of 8
@@ -30,6 +30,8 @@ class DrafterSetting:
         model: the trained drafter (encoder and decoder modules), for drafters that need weights.
         trained_block_size: the block it was trained for, likewise.
         engine_dtype: precision of its linear maps, for drafters that need weights; None as in the checkpoint.
+        verifier: the verifier's first model, for drafters that use its weights.
+        draft_dtype: what the weights of drafters that write one token at a time are rounded to; None: what pays.
         read_lines: reads a text file (its option, its path) as a list of target ids [n] int64, each ending in eos.
         draft_file, ngram_corpus: such files, or None.
         n_sentences: how many the data has, or None where that is not known yet.
@@ -44,6 +46,8 @@ class DrafterSetting:
     model: Any = None
     trained_block_size: int | None = None
     engine_dtype: str | None = None
+    verifier: Any = None
+    draft_dtype: str | None = None
     read_lines: Callable[[str, str], list[Tensor]] | None = None
     draft_file: str | None = None
     ngram_corpus: str | None = None
@@ -75,12 +79,16 @@ class Drafter(ABC):
         required: options (by their Python names) without which it cannot be built.
         accepted: further options that it takes; the others are refused.
         learns: whether its drafts depend on what was decoded before.
+        reads: what its checkpoint holds: a Spec-Drafter, or a model of the verifier's kind.
+        one_by_one: whether each draft token takes its own time, and a draft ends where `Ask` says.
         block_size: K, the width of the widest block it proposes.
     """
 
     required: ClassVar[frozenset[str]] = frozenset()
     accepted: ClassVar[frozenset[str]] = frozenset()
     learns: ClassVar[bool] = False
+    reads: ClassVar[Literal["spec_drafter", "autoregressive"]] = "spec_drafter"
+    one_by_one: ClassVar[bool] = False
     block_size: int
 
     @classmethod
@@ -97,8 +105,13 @@ class Drafter(ABC):
         """Begin a batch: encode, index or keep the source. The state is read only, here and later."""
 
     @abstractmethod
-    def propose(self, state: Rows) -> DraftBlock:
-        """Guess up to K tokens for each row; a round may go by without it being asked."""
+    def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
+        """Guess up to K tokens for each row; a round may go by without it being asked.
+
+        Args:
+            state: the batch.
+            ask: how much of the draft is wanted; None: all of it.
+        """
 
     @abstractmethod
     def select_rows(self, rows: Tensor) -> None:

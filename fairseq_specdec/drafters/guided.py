@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DraftBlock, Rows
+from fairseq_specdec.blocks import Ask, DraftBlock, Rows
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
@@ -54,7 +54,7 @@ class GuidedDrafter(Drafter):
         self._is_next = device.reads_freely(guide)  # elsewhere every round is alike, the first one too
         self._place = torch.full_like(lengths, 0 if self._is_next else -1)
 
-    def propose(self, state: Rows) -> DraftBlock:
+    def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
         """Copy up to K tokens from the place that the output has got to. O(B * G); no host read."""
         is_next, self._is_next = self._is_next, True
         if self._rule is _edit_aware_place and rounds.can_run(self._guide):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DraftBlock, Rows, Source
+from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
@@ -91,7 +91,7 @@ class NatDrafter(Drafter):
             net_input = {"src_tokens": source.tokens, "src_lengths": source.lengths}
             self._decoder.start(self._encoder.forward(net_input), self._capacity)
 
-    def propose(self, state: Rows) -> DraftBlock:
+    def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
         """Fill K masks behind each row's tokens; cost grows with prefix + K, unless the decoder has one layer."""
         k, lengths = self.block_size, state.lengths - 1  # the initial eos is no part of the drafter's input
         if not self._can_draft:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import DraftBlock, Rows, Source
+from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.drafters.ngram_table import NgramTable
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
@@ -84,7 +84,7 @@ class NgramDrafter(Drafter):
         self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
         self._asked = torch.zeros_like(source.lengths)
 
-    def propose(self, state: Rows) -> DraftBlock:
+    def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
         """Draft from the longer of the two matches. O(B * (S + T) * MAX_N); no host read on a GPU."""
         if self._unread:
             self._catch_up()

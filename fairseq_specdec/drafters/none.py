@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fairseq_specdec.blocks import DraftBlock, Rows, Source
+from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 
 
@@ -22,7 +22,7 @@ class NoDrafter(Drafter):
     def start(self, source: Source, state: Rows) -> None:
         """Nothing to prepare."""
 
-    def propose(self, state: Rows) -> DraftBlock:
+    def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
         """Return tokens [B, 0]."""
         return DraftBlock.empty(state)
 

@@ -26,20 +26,26 @@ class FastDecoder:
         self._cache: KVCache | None = None
         self._source: CrossCache | None = None
 
-    def start(self, memory: Tensor, padding: Tensor | None, capacity: int) -> None:
+    def start(self, memory: Tensor, padding: Tensor | None, capacity: int, projected: Tensor | None = None) -> Tensor:
         """Begin a batch.
 
         Args:
             memory: [B, S, C_enc], encoder output.
             padding: [B, S] bool, True at padding, or None.
             capacity: T, positions to make room for.
+            projected: [B, S, L * 2C], what is returned, where a decoder with these weights has made it already.
+
+        Returns:
+            [B, S, L * 2C], the source's keys and values for every layer.
         """
         w = self.weights
         heads = w.layers[0].heads
         self._cache = self._source = None  # the last batch's memory is free before this one takes its own
-        self._source = CrossCache(w.cross_kv(memory), len(w.layers), heads, padding)
+        projected = w.cross_kv(memory) if projected is None else projected
+        self._source = CrossCache(projected, len(w.layers), heads, padding)
         shape = (memory.size(0), capacity, heads, w.channels // heads)
         self._cache = KVCache(len(w.layers), shape, like=w.embedding)
+        return projected
 
     def score(
         self, tokens: Tensor, longest: int, temperature: float = 1.0, paths: Paths | None = None

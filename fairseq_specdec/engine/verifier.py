@@ -50,9 +50,11 @@ class Verifier:
             what each encoder made of it.
         """
         memory = [encoder.forward(net_input) for encoder in self.encoders]
-        for decoder, output in zip(self.decoders, memory, strict=True):
+        projected = [
             decoder.start(output.memory, output.padding, capacity)
-        return memory
+            for decoder, output in zip(self.decoders, memory, strict=True)
+        ]
+        return [output._replace(projected=keys) for output, keys in zip(memory, projected, strict=True)]
 
     def score(self, tokens: Tensor, longest: int, paths: Paths | None = None) -> Tensor:
         """Score a block behind each row's committed positions.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from argparse import Namespace
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from fairseq_specdec.config import OptionError
 from fairseq_specdec.models.checkpoint import model_options, task_options
 from fairseq_specdec.models.shared_encoder import encoder_digest, is_digest_of
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
+from fairseq_specdec.models.vocabulary import Vocabulary, vocabularies, why_other_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -119,27 +119,13 @@ def options_by_weights(options: Namespace, weights: Mapping[str, Tensor], joined
 
 
 def check_dictionaries(checkpoint: Mapping[str, Any], path: str, src_dict: Dictionary, tgt_dict: Dictionary) -> None:
-    """Compare the dictionaries with those a drafter was trained with, by size and, where stored, by content.
+    """Compare the dictionaries with those a drafter was trained with, by size and, where they are known, by content.
 
     Raises:
         OptionError: they differ.
     """
-    weights = checkpoint["model"]
-    stored = (checkpoint.get("task_state") or {}).get("dictionaries", {})
-    reasons = []
-    for side, stack, dictionary in (("source", "encoder", src_dict), ("target", "decoder", tgt_dict)):
-        table = weights.get(f"{stack}.embed_tokens.weight")  # none where the encoder is the verifier's
-        rows = len(dictionary) if table is None else table.size(0)
-        found = None
-        if rows != len(dictionary):
-            found = f"{rows} and {len(dictionary)} types"
-        elif stored.get(side, digest(dictionary)) != digest(dictionary):
-            found = f"{rows} types each, but other words"
-        if found:
-            reasons.append(
-                f"--drafter-path needs the verifier's {side} dictionary, got {found} (drafter {path}): train "
-                "the drafter on data binarised with the verifier's (fairseq-preprocess --srcdict --tgtdict)."
-            )
+    verifier = {"source": Vocabulary.of(src_dict), "target": Vocabulary.of(tgt_dict)}
+    reasons = why_other_vocabulary(vocabularies(checkpoint, path), verifier, path)
     if reasons:
         raise OptionError(reasons)
 
@@ -169,8 +155,3 @@ def warn_of_another_encoder(path: str, encoder: nn.Module) -> None:
         check_shared_encoder(checkpoint, path, encoder)
     except OptionError as error:
         logger.warning("decoding goes on with drafts that may fit less well: %s", error)
-
-
-def digest(dictionary: Dictionary) -> str:
-    """Return a fingerprint of a dictionary's symbols in their order."""
-    return hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()

@@ -34,24 +34,30 @@ class BlockBudget:
     is taken; 0 is plain greedy decoding.
 
     A drafter that says how sure it is has each draft cut where it gets unsure (`cut`). Then a p is how often the k-th
-    token is offered and right, and a block of K costs as many positions as drafts have had of late, if that is less.
+    token is offered and right, and a block of K costs as many positions as such drafts have had of late. Where each
+    draft token takes its own time (`one_by_one`), the drafter itself ends a draft as soon as a further token is not
+    likely enough to be right (`least`).
 
     Nothing here can change an output, only the time it takes, and nothing raises or leaves 0..K whatever the clock
     says. Where shapes have to be fixed (on a GPU) it is not used.
 
     Args:
         block_size: the most draft tokens a round.
+        one_by_one: whether each draft token takes its own time.
     """
 
-    def __init__(self, block_size: int) -> None:
+    def __init__(self, block_size: int, one_by_one: bool = False) -> None:
         self.block_size = block_size
+        self._one_by_one = one_by_one
         self._passes = _Passes()
         self._fewest_rows, self._most_rows = 0, 0  # with which passes were measured
-        self._first, self._next = _Cost(), _Cost()  # of a batch's first draft, of the others
+        # of a batch's first draft, and of the others; one by one: what comes first takes, and each token
+        self._first, self._next = _Cost(), _Cost()
         self._n_drafts, self._drafts_a_batch = 0, 1.0  # of this batch; average of those that had some
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
-        self._width = float(block_size)  # average of the widths that drafts were cut to
-        self._is_cut = False  # whether the last draft was
+        self._made = [1.0] * block_size  # how often drafts that were allowed so many tokens had them
+        self._limit = block_size  # of the last draft
+        self._is_cut = False  # whether the last draft was shorter than it might have been
         # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
         self._best, self._most = block_size, 0.0
         self._chosen_for: int | None = None
@@ -107,16 +113,17 @@ class BlockBudget:
 
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
-        best, most, tokens, reached, drafting = 0, 0.0, 1.0, 1.0, self._drafting()
+        best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
         for k in range(self.block_size + 1):
-            seconds = self._passes.seconds(rows * (min(k, self._width) + 1)) + (drafting if k else 0.0)
+            seconds = self._passes.seconds(rows * (width + 1)) + (self._drafting(width) if k else 0.0)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
-            elif self._width >= self.block_size and reached < most * rows * self._passes.least:
+            elif not is_cut and reached < most * rows * self._passes.least:
                 break  # a further token is no more likely than this one, and costs more than it brings
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached
+                width += self._made[k]
         self._best, self._most, self._chosen_for = best, most, rows
 
     def cut(self, draft: DraftBlock, limit: int, finished: Tensor) -> int:
@@ -137,21 +144,47 @@ class BlockBudget:
         rows = finished.numel()
         a_position = self._passes.further(rows * (limit + 1))
         n = int((sure >= a_position * rows**2 * self._most).sum())
-        self._is_cut = n < min(limit, sure.numel())
-        self._width += WIDTH_WEIGHT * (n - self._width)
+        self._learn_width(n, min(limit, sure.numel()))
         return n
 
-    def drafted(self, seconds: float) -> None:
-        """Learn what a draft took."""
-        (self._next if self._n_drafts else self._first).add(seconds)
+    def least(self, limit: int, rows: int) -> float:
+        """Return in how many rows a further draft token has to be right to be worth the time it takes in all of them.
+
+        Args:
+            limit: most tokens of the draft.
+            rows: of the batch.
+        """
+        self._limit = limit
+        if not (self._one_by_one and self.is_measured):
+            return 0.0
+        seconds = self._next.seconds + rows * self._passes.further(rows * (limit + 1))
+        return seconds * rows * self._most
+
+    def drafted(self, seconds: float, made: int = 0) -> None:
+        """Learn what a draft took, and how many tokens a row it had."""
+        if not self._one_by_one:
+            (self._next if self._n_drafts else self._first).add(seconds)
+        elif self._n_drafts:
+            self._next.add(seconds / max(made, 1))
+        else:
+            self._first.add(max(seconds - made * self._next.seconds, 0.0))
+        if self._one_by_one:
+            self._learn_width(made, self._limit)
         self._n_drafts, self._chosen_for = self._n_drafts + 1, None
 
-    def _drafting(self) -> float:
-        """Return the seconds that a draft is expected to take, with its share in the first one's."""
-        seconds = self._next.seconds + self._judging.seconds
+    def _learn_width(self, made: int, limit: int) -> None:
+        """Learn how many tokens a draft had that might have had ``limit``."""
+        self._is_cut = made < limit
+        for k in range(min(limit, self.block_size)):
+            self._made[k] += WIDTH_WEIGHT * ((k < made) - self._made[k])
+
+    def _drafting(self, width: float) -> float:
+        """Return the seconds that a draft of so many tokens is expected to take, with its share in what comes first."""
+        seconds = self._next.seconds * (width if self._one_by_one else 1.0) + self._judging.seconds
         if self._n_drafts:
             return seconds
-        return seconds + max(self._first.seconds - self._next.seconds, 0.0) / self._drafts_a_batch
+        first = self._first.seconds - (0.0 if self._one_by_one else self._next.seconds)
+        return seconds + max(first, 0.0) / self._drafts_a_batch
 
     def judged(self, kept: list[int], drafted: list[int], accepted: list[int]) -> None:
         """Learn how a round's drafts fared.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import clock, device
-from fairseq_specdec.blocks import DraftBlock, Source
+from fairseq_specdec.blocks import Ask, DraftBlock, Source
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.rules.constrain import constrain
@@ -76,7 +76,7 @@ class SpecDecoder:
         self.verifier = verifier
         self.drafter = drafter
         self.accept = accept
-        self._chosen = BlockWidth(drafter.block_size, adaptive)
+        self._chosen = BlockWidth(drafter.block_size, adaptive, drafter.one_by_one)
         self._fixed = BlockWidth(drafter.block_size, adaptive=False)
         self._drafts_nothing = drafter.block_size == 0 and accept is accept_exact
 
@@ -120,9 +120,10 @@ class SpecDecoder:
         if limit == 0:
             return DraftBlock.empty(state)
         began = clock.now()
-        draft = self.drafter.propose(state)
+        draft = self.drafter.propose(state, Ask(limit, width.least(limit, state.n_rows)))
+        made = draft.tokens.size(1)
         draft = state.trim(draft, width.cut(draft, limit, state.finished))
-        width.drafted(began)
+        width.drafted(began, made)
         return draft
 
     def _take_steps(self, state: DecodeState) -> bool:

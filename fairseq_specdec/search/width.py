@@ -28,11 +28,12 @@ class BlockWidth:
     Args:
         block_size: the drafter's own, the most that is ever said.
         adaptive: choose what pays; else the block size is what is said.
+        one_by_one: whether each draft token takes its own time.
     """
 
-    def __init__(self, block_size: int, adaptive: bool) -> None:
+    def __init__(self, block_size: int, adaptive: bool, one_by_one: bool = False) -> None:
         self.block_size = block_size
-        self._budget = BlockBudget(block_size) if adaptive and block_size > 0 else None
+        self._budget = BlockBudget(block_size, one_by_one) if adaptive and block_size > 0 else None
 
     def begin(self) -> None:
         """Begin a batch."""
@@ -54,13 +55,17 @@ class BlockWidth:
 
         return self._in_range(self._try(choose, self.block_size, rows))
 
+    def least(self, limit: int, rows: int) -> float:
+        """Return in how many rows a further token has to be right to be worth drafting; see `BlockBudget.least`."""
+        return self._try(lambda budget: budget.least(limit, rows), 0.0)
+
     def cut(self, draft: DraftBlock, limit: int, finished: Tensor) -> int:
         """Return how many of a draft's first ``limit`` tokens to verify; see `BlockBudget.cut`."""
         return min(self._in_range(self._try(lambda budget: budget.cut(draft, limit, finished), limit)), limit)
 
-    def drafted(self, began: float) -> None:
-        """Learn what a draft took that was begun when the clock said ``began``."""
-        self._try(lambda budget: budget.drafted(clock.since(began)), None)
+    def drafted(self, began: float, made: int) -> None:
+        """Learn what a draft of so many tokens a row took that was begun when the clock said ``began``."""
+        self._try(lambda budget: budget.drafted(clock.since(began), made), None)
 
     def judged(self, counts: Tensor) -> None:
         """Learn how a round's drafts fared. counts: [3, B] int64 on the host: tokens kept, drafted, accepted."""

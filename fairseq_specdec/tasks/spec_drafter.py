@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.engine.support import check_supported
-from fairseq_specdec.models.load import digest
 from fairseq_specdec.models.shared_encoder import encoder_digests
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
+from fairseq_specdec.models.vocabulary import digest
 from fairseq_specdec.training.init import init_from_verifier
 from fairseq_specdec.training.masking import mask_sample, validation_uniform
 from fairseq_specdec.training.validation import AcceptanceMeter

@@ -21,6 +21,7 @@ from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.models.architecture import why_not_architecture
+from fairseq_specdec.models.autoregressive import load_autoregressive
 from fairseq_specdec.models.load import load_drafter, warn_of_another_encoder
 from fairseq_specdec.options import GenerationOptions, StockNeeded, refuse_with_drafts, why_stock
 from fairseq_specdec.stats import SpecStats
@@ -50,6 +51,10 @@ class TranslationSpecDecConfig(TranslationConfig):
     draft_rule: Optional[str] = field(
         default=None,
         metadata={"help": f"how a copy goes on after a miss: {', '.join(DRAFT_RULES)} (drafters input and file)"},
+    )
+    draft_dtype: Optional[str] = field(
+        default=None,
+        metadata={"help": f"weights of a drafter on a CPU: {', '.join(ENGINE_DTYPES)} (self and ar; default: int8)"},
     )
     block_size: Optional[int] = field(
         default=None,
@@ -173,17 +178,7 @@ class TranslationSpecDecTask(TranslationTask):
     def build_drafter(self, config: SpecConfig, models: list[nn.Module]) -> Drafter:
         """Build the drafter that the options name, for the verifier's models."""
         dictionary = self.target_dictionary
-        model, trained = None, None
-        if config.drafter_path is not None:
-            # the generator of --eval-bleu is built before the verifier's weights are loaded
-            self._unchecked_drafter = config.drafter_path if self.cfg.eval_bleu else None
-            model, trained = load_drafter(
-                config.drafter_path,
-                dictionary,
-                self.source_dictionary,
-                models[0].encoder,
-                check_encoder=not self.cfg.eval_bleu,
-            )
+        model, trained = self._load_drafter(config, models) if config.drafter_path is not None else (None, None)
         setting = DrafterSetting(
             config.block_size,
             dictionary.pad(),
@@ -194,12 +189,24 @@ class TranslationSpecDecTask(TranslationTask):
             model=model,
             trained_block_size=trained,
             engine_dtype=config.engine_dtype,
+            verifier=models[0],
+            draft_dtype=config.draft_dtype,
             read_lines=partial(read_token_lines, dictionary),
             draft_file=config.draft_file,
             n_sentences=len(next(iter(self.datasets.values()))) if len(self.datasets) == 1 else None,
             ngram_corpus=config.ngram_corpus,
         )
         return DRAFTERS[config.drafter].build(setting)
+
+    def _load_drafter(self, config: SpecConfig, models: list[nn.Module]) -> tuple[nn.Module, Optional[int]]:
+        """Read the drafter's checkpoint; return the model, and the block size that it was trained for, if any."""
+        dictionaries = self.target_dictionary, self.source_dictionary
+        if DRAFTERS[config.drafter].reads == "autoregressive":
+            return load_autoregressive(config.drafter_path, *dictionaries), None
+        # the generator of --eval-bleu is built before the verifier's weights are loaded
+        self._unchecked_drafter = config.drafter_path if self.cfg.eval_bleu else None
+        encoder, is_final = models[0].encoder, not self.cfg.eval_bleu
+        return load_drafter(config.drafter_path, *dictionaries, encoder, check_encoder=is_final)
 
     def get_batch_iterator(self, *args: Any, **options: Any) -> Any:
         """Return fairseq's iterator, in which the generator may look ahead."""

@@ -201,3 +201,45 @@ def test_file_that_cannot_be_read_gives_status_2(info, verifier, tmp_path):
     status, error = info(tmp_path / "cut.pt")
     assert status == 2
     assert "cut.pt" in error
+
+
+@pytest.fixture
+def fits(capsys):
+    """Run the command with --drafts-for and --json; returns the status and what is said of the two."""
+
+    def run(path, verifier):
+        status = main(["info", str(path), "--drafts-for", str(verifier), "--json"])
+        return status, json.loads(capsys.readouterr().out)["drafts_for"]
+
+    return run
+
+
+def test_a_smaller_model_of_the_same_dictionaries_drafts_for_a_verifier(fits, data_bin, verifier, tmp_path, capsys):
+    student = tiny.save_verifier(tmp_path / "student.pt", data_bin, decoder_layers=1)
+    status, found = fits(student, verifier)
+    assert status == 0
+    assert found == {"path": str(verifier), "drafter": "ar", "reasons": [], "symbols_compared": True}
+    assert main(["info", str(student), "--drafts-for", str(verifier)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"drafts for  {verifier} (the same symbols): --drafter ar --drafter-path {student}"
+    )
+
+
+def test_two_checkpoints_that_do_not_fit_are_told_with_every_reason(
+    fits, data_bin, joined_verifier, verifier, drafter, tmp_path, capsys
+):
+    status, found = fits(verifier, joined_verifier)
+    assert status == 1
+    assert [reason.split(":")[0].split(" (")[0] for reason in found["reasons"]] == [
+        f"--drafter-path needs the verifier's {side} dictionary, got 32 and 64 types" for side in ("source", "target")
+    ]
+    status, found = fits(verifier, drafter)
+    assert (status, found["reasons"]) == (1, [f"{drafter} is a Spec-Drafter and no verifier"])
+    status, found = fits(drafter, verifier)
+    assert (status, found["drafter"]) == (0, "nat")
+    sharing = tiny.save_sharing(tmp_path / "sharing.pt", data_bin, verifier, block_size=6)
+    assert fits(sharing, verifier)[0] == 0
+    other = tiny.save_verifier(tmp_path / "other.pt", data_bin, seed=2)
+    assert "needs the verifier whose encoder the drafter shares" in fits(sharing, other)[1]["reasons"][0]
+    assert main(["info", str(sharing), "--drafts-for", str(other)]) == 1
+    assert f"does not draft for {other}, because" in capsys.readouterr().out

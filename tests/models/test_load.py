@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.models.load import digest, load_drafter
+from fairseq_specdec.models.load import load_drafter
+from fairseq_specdec.models.vocabulary import digest
 from tests import tiny
 from tests.vectors import VECTORS, with_vectors
 

@@ -168,7 +168,7 @@ def test_short_cuts_cost_little_and_what_was_cut_off_counts_as_not_right(monkeyp
             n = budget.cut(draft, 6, rows_of(1)) if is_cut else 6
             budget.judged([2], [n], [1])
         assert budget._right[1] / budget._tried[1] < 0.1
-        found.append((budget._width, budget.limit(1)))
+        found.append((sum(budget._made), budget.limit(1)))
     assert found[0][0] == pytest.approx(1, abs=0.1) and found[1][0] == 6
     assert found[0][1] > 0
 
@@ -222,12 +222,13 @@ def test_the_search_that_stops_early_finds_what_the_whole_one_does():
         budget._next.seconds = rng.choice([0.0, 0.1, 1.0])
         budget._tried = [1.0] * budget.block_size
         budget._right = [rng.random() ** rng.choice([0.1, 1.0, 3.0]) for _ in budget._tried]
-        budget._width = rng.choice([1.0, rng.random()]) * budget.block_size
+        budget._made = [rng.choice([1.0, rng.random()])] * budget.block_size
+        widths = [0.0, *itertools.accumulate(budget._made)]
         tokens = [1.0]
         for product in itertools.accumulate(budget._right, lambda a, b: a * b):
             tokens.append(tokens[-1] + product)
         seconds = [
-            budget._passes.seconds(rows * (min(k, budget._width) + 1)) + budget._next.seconds * (k > 0)
+            budget._passes.seconds(rows * (widths[k] + 1)) + budget._next.seconds * (k > 0)
             for k in range(budget.block_size + 1)
         ]
         rates = [n / s for n, s in zip(tokens, seconds, strict=True)]

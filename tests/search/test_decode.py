@@ -40,7 +40,7 @@ class Scripted(NoDrafter):
     def select_rows(self, rows):
         self.rows = self.rows[rows]
 
-    def propose(self, state):
+    def propose(self, state, ask=None):
         where = state.lengths[:, None] - 1 + torch.arange(self.block_size)
         right = self.expected[self.rows].gather(1, where.clamp(max=self.expected.size(1) - 1))
         wrong = (right + 1) % 7

@@ -19,7 +19,8 @@ def rounds(width, n=5):
     for _ in range(n):
         limit = width.limit(2, lambda n: None)
         found.append((limit, width.cut(DRAFT, limit, NOBODY)))
-        width.drafted(0.0)
+        width.least(limit, 2)
+        width.drafted(0.0, limit)
         width.judged(COUNTS)
     return found
 
@@ -37,7 +38,7 @@ def test_passes_are_timed_when_their_number_of_rows_is_new():
     assert {n for _, n in made} <= set(range(1, 8))
 
 
-@pytest.mark.parametrize("method", ["knows", "measure", "begin", "limit", "cut", "drafted", "judged"])
+@pytest.mark.parametrize("method", ["knows", "measure", "begin", "limit", "least", "cut", "drafted", "judged"])
 def test_where_choosing_fails_the_run_goes_on_with_the_whole_block_and_says_so_once(monkeypatch, caplog, method):
     def fail(*_):
         raise ZeroDivisionError("float division by zero")

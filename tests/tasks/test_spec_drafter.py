@@ -10,7 +10,8 @@ import pytest
 import torch
 from fairseq import checkpoint_utils, tasks
 
-from fairseq_specdec.models.load import digest, load_drafter
+from fairseq_specdec.models.load import load_drafter
+from fairseq_specdec.models.vocabulary import digest
 from fairseq_specdec.tasks.spec_drafter import SpecDrafterTaskConfig
 from tests import tiny
 

@@ -80,6 +80,26 @@ def test_the_lines_of_fairseq_generate_come_out_the_same(stock, data_bin, verifi
     assert_same_lines(stock, generate(tmp_path / "nat", data_bin, verifier, *SPEC, *nat, "--batch-size", size))
 
 
+@pytest.mark.parametrize("options", [(), ("--draft-dtype", "bf16"), ("--block-size", 3)], ids=str)
+def test_the_verifiers_own_weights_draft_without_changing_a_line(stock, data_bin, verifier, tmp_path, options):
+    stats = tmp_path / "stats.json"
+    own = ("--drafter", "self", *options, "--batch-size", 8, "--certify", "--spec-stats", stats)
+    assert_same_lines(stock, generate(tmp_path / "self", data_bin, verifier, *SPEC, *own))
+    found = json.loads(stats.read_text("utf-8"))
+    assert found["certificate"]["wrong"] == 0
+    assert found["drafter"] == "self" and found["block_size"] == (3 if "--block-size" in options else 16)
+
+
+def test_another_fairseq_model_drafts_without_changing_a_line(stock, data_bin, verifier, tmp_path, caplog):
+    student = tiny.save_verifier(tmp_path / "student.pt", data_bin, seed=2, encoder_layers=1, decoder_layers=1)
+    small = ("--drafter", "ar", "--drafter-path", student, "--batch-size", 8)
+    assert_same_lines(stock, generate(tmp_path / "ar", data_bin, verifier, *SPEC, *small))
+    assert "only its size was compared" not in caplog.text
+    models = f"{verifier}:{student}"
+    both = generate(tmp_path / "stock", data_bin, models, *STOCK, "--batch-size", 8)
+    assert_same_lines(both, generate(tmp_path / "two", data_bin, models, *SPEC, *small, "--block-size", 4))
+
+
 def test_a_drafter_on_the_verifiers_encoder_changes_no_line_alone_or_for_the_first_of_an_ensemble(
     stock, data_bin, verifier, tmp_path
 ):
@@ -309,6 +329,19 @@ def bad_option_cases(tmp_path, drafter):
     return {
         "beam 5 is fairseq's default": ((*SPEC, *nat, "--beam", 5), "--beam must be 1 .* pass --beam 1"),
         "unknown drafter": ((*SPEC, "--drafter", "nta"), "Unknown drafter 'nta'. Did you mean 'nat'"),
+        "a precision of no drafter": ((*SPEC, "--draft-dtype", "int8"), "--draft-dtype is refused by --drafter none"),
+        "an unknown precision": (
+            (*SPEC, "--drafter", "self", "--draft-dtype", "int4"),
+            "--draft-dtype must be one of bf16, int8, got int4",
+        ),
+        "self with a path": (
+            (*SPEC, "--drafter", "self", "--drafter-path", drafter),
+            "--drafter-path is refused by --drafter self",
+        ),
+        "self with a beam": (
+            ("--task", "translation_specdec", "--beam", "4", "--drafter", "self"),
+            "--beam must be 1 with --drafter self",
+        ),
         "no drafter path": ((*SPEC, "--drafter", "nat"), "--drafter-path is required by --drafter nat"),
         "missing drafter": ((*SPEC, *nat[:3], tmp_path / "no.pt"), "--drafter-path must be an existing file"),
         "path for none": ((*SPEC, "--drafter-path", drafter), "--drafter-path is refused by --drafter none"),
@@ -371,6 +404,34 @@ def test_a_drafter_of_another_dictionary_is_refused(joined_data_bin, joined_veri
     nat = ("--drafter", "nat", "--drafter-path", drafter)
     with pytest.raises(OptionError, match="--drafter-path needs the verifier's source dictionary, got 32 and 64 types"):
         generate(tmp_path, joined_data_bin, joined_verifier, *SPEC, *nat)
+
+
+def test_a_model_of_another_dictionary_or_kind_does_not_draft(
+    joined_data_bin, joined_verifier, data_bin, verifier, drafter, tmp_path
+):
+    other = ("--drafter", "ar", "--drafter-path", joined_verifier)
+    with pytest.raises(OptionError, match="--drafter-path needs the verifier's target dictionary, got 64 and 32 types"):
+        generate(tmp_path, data_bin, verifier, *SPEC, *other)
+    shuffled = tiny.make_data_bin(tmp_path / "shuffled")
+    lines = (shuffled / "dict.en.txt").read_text("utf-8").splitlines()
+    (shuffled / "dict.en.txt").write_text("\n".join(lines[1:] + lines[:1]) + "\n", "utf-8")
+    other = tiny.save_verifier(tmp_path / "other.pt", shuffled)
+    with pytest.raises(OptionError, match="target dictionary, got 32 types each, but other words"):
+        generate(tmp_path, data_bin, verifier, *SPEC, "--drafter", "ar", "--drafter-path", other)
+    with pytest.raises(OptionError, match="one token at a time with --drafter ar, got .* a Spec-Drafter: pass .* nat"):
+        generate(tmp_path, data_bin, verifier, *SPEC, "--drafter", "ar", "--drafter-path", drafter)
+    lstm = tiny.save_random(tmp_path / "lstm.pt", data_bin, arch="lstm")
+    with pytest.raises(OptionError, match="must be a model that the engine can run with --drafter ar, got .*LSTM"):
+        generate(tmp_path, data_bin, verifier, *SPEC, "--drafter", "ar", "--drafter-path", lstm)
+
+
+def test_a_drafter_whose_dictionary_is_not_found_is_told_of(data_bin, verifier, tmp_path, caplog):
+    student = tiny.save_verifier(tmp_path / "student.pt", data_bin, seed=2)
+    state = torch.load(student, weights_only=False)
+    state["cfg"]["task"]["data"] = "gone"
+    torch.save(state, student)
+    generate(tmp_path / "ar", data_bin, verifier, *SPEC, "--drafter", "ar", "--drafter-path", student)
+    assert "only its size was compared" in caplog.text
 
 
 def test_a_verifier_is_no_drafter(data_bin, verifier, tmp_path):

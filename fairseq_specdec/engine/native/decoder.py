@@ -71,7 +71,7 @@ class NativeDecoder:
             _norm(weights.final_norm),
             weights.output.struct,
         )
-        self._self = ctypes.addressof(self._struct)
+        self.address = ctypes.addressof(self._struct)
 
     def __call__(
         self, tokens: Tensor, cache: KVCache, source: CrossCache, temperature: float, paths: Paths | None = None
@@ -91,12 +91,12 @@ class NativeDecoder:
         Raises:
             IndexError: a token is none of the table's, as by torch.
         """
-        (n_rows, width), w = tokens.shape, self._struct
+        n_rows, width = tokens.shape
         tokens, (keys, stores, extent) = tokens.contiguous(), cache.native()
         x, scratch, out = self._room(n_rows, width)
         along = paths and CPaths(address(paths.slots), paths.slots.size(2), address(paths.depths))
         n_bad = library().specdec_decode(
-            self._self,
+            self.address,
             tokens.data_ptr(),
             n_rows,
             width,
@@ -113,10 +113,7 @@ class NativeDecoder:
             torch.get_num_threads(),
         )
         if n_bad < 0:
-            raise IndexError(
-                f"token ids must be rows of the decoder's embedding, 0..{w.embedding.symbols - 1}, "
-                f"got {int(tokens.min())}..{int(tokens.max())}: check the draft, the prefix and the dictionaries."
-            )
+            raise self.unknown_token(tokens)
         return out, n_bad > 0
 
     def take_steps(
@@ -147,7 +144,7 @@ class NativeDecoder:
         status = rows.lengths.new_empty(n, 5, n_rows)
         state = CState(*map(address, rows[:4]), capacity, limits.eos, limits.max_len)
         taken = library().specdec_steps(
-            self._self,
+            self.address,
             n_rows,
             cache.lengths.data_ptr(),
             stores,
@@ -173,6 +170,13 @@ class NativeDecoder:
         x = self._table.new_empty(n, w.channels)
         n_scratch = library().specdec_scratch(self._pointers, len(self._layers), n)
         return x, x.new_empty(n_scratch), x.new_empty(n_rows, width, w.output.outputs)
+
+    def unknown_token(self, tokens: Tensor) -> IndexError:
+        """Say that some of these tokens are none of the embedding's."""
+        return IndexError(
+            f"token ids must be rows of the decoder's embedding, 0..{self._struct.embedding.symbols - 1}, "
+            f"got {int(tokens.min())}..{int(tokens.max())}: check the draft, the prefix and the dictionaries."
+        )
 
 
 def native_decoder(weights: DecoderWeights) -> NativeDecoder | None:

@@ -24,7 +24,7 @@ from fairseq_specdec.engine.native.missing import tell_what_is_missing
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 11  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 12  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -106,6 +106,8 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.specdec_decode.argtypes, lib.specdec_decode.restype = [*arguments, number, integer], integer
     arguments = [pointer, integer, *[pointer] * 4, integer, *[pointer] * 3, integer, *[pointer] * 4]
     lib.specdec_steps.argtypes, lib.specdec_steps.restype = [*arguments, number, integer], integer
+    lib.specdec_draft.argtypes = [pointer, pointer, integer, number, *[pointer] * 3, integer, integer]
+    lib.specdec_draft.restype = integer
     lib.specdec_rank.argtypes = [pointer, pointer, pointer, integer, pointer, integer]
     lib.specdec_rank.restype = integer
     lib.specdec_advance.argtypes, lib.specdec_advance.restype = [pointer] * 4, integer
@@ -126,8 +128,9 @@ class NativeLinear:
     """
 
     def __init__(self, linear: Linear, numbers: Tensor | None = None, scales: Tensor | None = None) -> None:
-        self.weight, bias = linear
-        numbers = self.weight if numbers is None else numbers
+        # where numbers stand in its place, the weight itself is not kept: only its shape is asked for
+        self.weight = linear.weight if numbers is None else linear.weight.to("meta")
+        bias, numbers = linear.bias, linear.weight if numbers is None else numbers
         self.bias, self.scales = None if bias is None else bias.contiguous(), scales
         n_outputs, n_inputs = self.weight.shape
         padded = F.pad(numbers, (0, 0, 0, -n_outputs % LANES))

@@ -44,6 +44,26 @@ static void embed(const Decoder& w, const int64_t* tokens, int64_t rows, int64_t
     }
 }
 
+// Embedding, layers and last norm of a team's pass: x [rows, width, C]. The other arguments are those of specdec_decode.
+static void run_stack(const Decoder& w, const int64_t* tokens, int64_t rows, int64_t width, const int64_t* lengths,
+                      const Cache* cache, const Keys* self, const Keys* source, int64_t extent, const Paths* paths,
+                      float* x, float* scratch, const Worker& worker) {
+    const int64_t n = rows * width;
+    embed(w, tokens, rows, width, lengths, paths, x, worker);
+    wait_for_team();
+    for (int64_t i = 0; i < w.n_layers; ++i) {
+        Keys own = self[i];
+        own.lengths = lengths;
+        own.extent = extent;
+        Pass(*w.layers[i], x, rows, width, scratch, paths).run(cache[i], own, source + i, worker);
+    }
+    if (w.final_norm.weight) {
+        for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
+            norm(w.final_norm, x + p * w.channels, x + p * w.channels, w.channels);
+        wait_for_team();
+    }
+}
+
 // Log-softmax in place. Returns whether the scores are numbers; if one is NaN all are.
 static bool log_softmax(float* x, int64_t n, float temperature) {
     constexpr int kStep = 4 * kWidth;  // four sums at a time: one would wait for itself

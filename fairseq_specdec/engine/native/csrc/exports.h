@@ -1,6 +1,7 @@
 // What the library exports; included once by each instruction set's source.
 #include "beam.h"
 #include "decoder.h"
+#include "draft.h"
 #include "guide.h"
 #include "round.h"
 #include "steps.h"
@@ -8,16 +9,10 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 11; }
+int64_t specdec_interface() { return 12; }
 
-// Floats of scratch memory that a pass over so many positions needs.
 int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t positions) {
-    int64_t most = 0;
-    for (int64_t i = 0; i < n_layers; ++i) {
-        const Layer& w = *layers[i];
-        most = std::max(most, 2 * w.channels + std::max(3 * w.channels, w.fc1.outputs));
-    }
-    return positions * most;
+    return scratch_floats(layers, n_layers, positions);
 }
 
 // Layers, one after the other; x [rows, width, C] becomes the output of the last. All of them look at the same self and
@@ -41,24 +36,21 @@ int64_t specdec_decode(const Decoder* w, const int64_t* tokens, int64_t rows, in
     if (!can_embed(w->embedding, tokens, n)) return -1;
     return by_team(threads, [=](const Worker& worker) {
         int64_t bad = 0;
-        embed(*w, tokens, rows, width, lengths, paths, x, worker);
-        wait_for_team();
-        for (int64_t i = 0; i < w->n_layers; ++i) {
-            Keys own = self[i];
-            own.extent = extent;
-            Pass(*w->layers[i], x, rows, width, scratch, paths).run(cache[i], own, source + i, worker);
-        }
-        if (w->final_norm.weight) {
-            for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
-                norm(w->final_norm, x + p * w->channels, x + p * w->channels, w->channels);
-            wait_for_team();
-        }
+        run_stack(*w, tokens, rows, width, lengths, cache, self, source, extent, paths, x, scratch, worker);
         linear(w->output, x, n, out, symbols, kStore, worker);
         wait_for_team();
         for (int64_t p = worker.begin(n), end = worker.end(n); p < end; ++p)
             bad += !log_softmax(out + p * symbols, symbols, temperature);
         return bad;
     });
+}
+
+// Drafts up to ``most`` tokens a row behind what stands, one a pass, while a further one is expected to be right in more
+// than ``least`` rows. cache, self, source, extent: as above, with room for ``most`` positions behind the longest row.
+// Returns how many tokens a row the draft has; -1 if a token is none of the table's.
+int64_t specdec_draft(const Decoder* w, const Drafts* drafts, int64_t most, double least, const Cache* cache,
+                      const Keys* self, const Keys* source, int64_t extent, int64_t threads) {
+    return Drafting(*w, *drafts, cache, self, source, extent, threads).run(most, least);
 }
 
 // Edits scores [sentences, width, symbols] by the rules and finds the best candidates of each sentence.

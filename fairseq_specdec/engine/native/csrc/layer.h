@@ -18,6 +18,16 @@ struct Layer {
     Norm self_norm, cross_norm, ffn_norm;
 };
 
+// Floats of scratch memory that a pass over so many positions needs.
+static int64_t scratch_floats(const Layer* const* layers, int64_t n_layers, int64_t positions) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < n_layers; ++i) {
+        const Layer& w = *layers[i];
+        most = std::max(most, 2 * w.channels + std::max(3 * w.channels, w.fc1.outputs));
+    }
+    return positions * most;
+}
+
 // Where a pass leaves keys and values of its own positions.
 struct Cache {
     float* store;  // [rows, capacity, 2C], keys then values; null: they are seen by this pass alone
