@@ -163,6 +163,8 @@ class PerfectVerifier:
         n_types: V.
     """
 
+    takes_steps = False
+
     def __init__(self, outputs: list[list[int]], n_types: int) -> None:
         rows = [torch.tensor(output) for output in outputs]
         self.outputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=EOS)

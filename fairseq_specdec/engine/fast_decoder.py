@@ -100,8 +100,13 @@ class FastDecoder:
             x = decoder_layer(x, layer, self_attend, self._source.read(i), self._source.mask)
         return x
 
-    def take_steps(self, rows: RowBuffers, limits: Limits, n: int, longest: int, temperature: float) -> Tensor | None:
-        """Decode greedily until a row ends, in place; None where compiled code does not run this model.
+    @property
+    def is_compiled(self) -> bool:
+        """Whether compiled code runs this model."""
+        return self._native is not None
+
+    def take_steps(self, rows: RowBuffers, limits: Limits, n: int, longest: int, temperature: float) -> Tensor:
+        """Decode greedily until a row ends, in place, by compiled code.
 
         Args:
             rows: of the batch.
@@ -113,8 +118,6 @@ class FastDecoder:
         Returns:
             [steps, 5, B] int64: what `rounds.commit` returns of each step that was taken.
         """
-        if self._native is None:
-            return None
         self._cache.plan(n, longest)
         return self._native.take_steps(rows, limits, n, self._cache, self._source, temperature)
 

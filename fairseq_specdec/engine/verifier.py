@@ -75,8 +75,13 @@ class Verifier:
             drop_nan(lprobs)
         return lprobs
 
-    def take_steps(self, rows: RowBuffers, limits: Limits, n: int, longest: int) -> Tensor | None:
-        """Decode greedily until a row ends, in place; None where one model's compiled code cannot.
+    @property
+    def takes_steps(self) -> bool:
+        """Whether `take_steps` can be called: one model, run by compiled code."""
+        return len(self.decoders) == 1 and self.decoders[0].is_compiled
+
+    def take_steps(self, rows: RowBuffers, limits: Limits, n: int, longest: int) -> Tensor:
+        """Decode greedily until a row ends, in place.
 
         Args:
             rows: of the batch.
@@ -88,8 +93,7 @@ class Verifier:
             [steps, 5, B] int64, for each step: lengths, finished, tokens kept, drafted, accepted. A step that compiled
             code does not know how to take is not there: equal scores, scores that are no numbers.
         """
-        (decoder, *others) = self.decoders
-        return None if others else decoder.take_steps(rows, limits, n, longest, self.temperature)
+        return self.decoders[0].take_steps(rows, limits, n, longest, self.temperature)
 
     def commit(self, kept: Tensor) -> None:
         """Advance each row by kept [B] int64."""

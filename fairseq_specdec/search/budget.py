@@ -16,6 +16,7 @@ PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whe
 PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
 WIDTH_WEIGHT = 0.05  # of a round in the average of widths
 PROBE = 4  # draft tokens of such a round
+TRIALS = 3  # times that steps are taken, PROBE of them at once, before drafts are made: what they take has to be known
 MEASURED = 8  # passes of each width that are timed
 MANY = 100  # positions: behind so many each further one costs the same
 ENOUGH = 2400  # positions of timed passes of a width: longer ones vary less, and are timed twice at least
@@ -41,6 +42,9 @@ class BlockBudget:
     Nothing here can change an output, only the time it takes, and nothing raises or leaves 0..K whatever the clock
     says. Where shapes have to be fixed (on a GPU) it is not used.
 
+    Rounds without drafts may be steps that compiled code takes by itself, several at once (`rest`); they take less than
+    a round of one position does, and drafts have to pay against them.
+
     Args:
         block_size: the most draft tokens a round.
         one_by_one: whether each draft token takes its own time.
@@ -61,6 +65,7 @@ class BlockBudget:
         # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
         self._best, self._most = block_size, 0.0
         self._chosen_for: int | None = None
+        self._steps, self._trials = _Cost(), 0  # what a step takes, as a share of a pass of one position a row
         self._judging = _Cost()  # what choosing and learning take, beside the draft
         self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
 
@@ -96,10 +101,12 @@ class BlockBudget:
             self._drafts_a_batch = 0.8 * self._drafts_a_batch + 0.2 * self._n_drafts
         self._n_drafts, self._chosen_for = 0, None
 
-    def limit(self, rows: int) -> int:
-        """Return how many tokens to draft in the next round of so many rows."""
+    def limit(self, rows: int, can_step: bool = False) -> int:
+        """Return how many tokens to draft in the next round of so many rows; can_step: rounds may be steps instead."""
         if not self.is_measured:
             return self.block_size
+        if can_step and self._trials < TRIALS:
+            return 0
         if self._chosen_for != rows:
             self._choose(rows)
         if self._best > 0:
@@ -111,11 +118,25 @@ class BlockBudget:
         self._without, self._patience = 0, min(2 * self._patience, PROBE_RARELY)
         return min(PROBE, self.block_size)
 
+    def rest(self) -> int:
+        """Return how many rounds, the next one counted, may go by before `limit` is asked again, after it said 0."""
+        if self._trials < TRIALS:
+            self._trials += 1
+            return PROBE
+        return max(self._patience - self._without, 1)
+
+    def rested(self, steps: int, seconds: float, rows: int) -> None:
+        """Learn what so many steps of so many rows took."""
+        self._without += steps - 1  # `limit` has counted one
+        self._steps.add(seconds / (steps * self._passes.seconds(rows)))
+        self._chosen_for = None
+
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
         for k in range(self.block_size + 1):
-            seconds = self._passes.seconds(rows * (width + 1)) + (self._drafting(width) if k else 0.0)
+            seconds = self._passes.seconds(rows * (width + 1))
+            seconds = seconds + self._drafting(width) if k else seconds * (min(self._steps.seconds, 1.0) or 1.0)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
             elif not is_cut and reached < most * rows * self._passes.least:

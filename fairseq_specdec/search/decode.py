@@ -19,8 +19,6 @@ from fairseq_specdec.search.acceptance import AcceptRule, accept_exact
 from fairseq_specdec.search.state import Decoded, DecodeState
 from fairseq_specdec.search.width import BlockWidth
 
-STEPS = 16  # that compiled code may take by itself: an interruption waits for them
-
 
 class Batch(NamedTuple):
     """What fairseq decodes together: rows share the padding and the maximum length.
@@ -78,7 +76,7 @@ class SpecDecoder:
         self.accept = accept
         self._chosen = BlockWidth(drafter.block_size, adaptive, drafter.one_by_one)
         self._fixed = BlockWidth(drafter.block_size, adaptive=False)
-        self._drafts_nothing = drafter.block_size == 0 and accept is accept_exact
+        self._can_step = accept is accept_exact and verifier.takes_steps
 
     @torch.no_grad()
     def decode(self, batch: Batch) -> Decoded:
@@ -90,9 +88,9 @@ class SpecDecoder:
         width.begin()
         while state.is_open:
             self._drop_finished(state)
-            if self._drafts_nothing and self._take_steps(state):
+            limit = width.limit(state.n_rows, partial(self._judge_anything, state), self._can_step)
+            if limit == 0 and self._can_step and self._take_steps(state, width):
                 continue
-            limit = width.limit(state.n_rows, partial(self._judge_anything, state))
             draft = self._draft(state, limit, width)
             self.drafter.advance(self.judge(state, draft))
             counts = state.read()
@@ -126,13 +124,18 @@ class SpecDecoder:
         width.drafted(began, made)
         return draft
 
-    def _take_steps(self, state: DecodeState) -> bool:
+    def _take_steps(self, state: DecodeState, width: BlockWidth) -> bool:
         """Let compiled code do what rounds without drafts would, until a row ends; say whether it did any."""
-        rows = state.buffers()
-        status = rows and self.verifier.take_steps(rows, state.limits, STEPS, state.max_length - 1)
-        if status is None or status.size(0) == 0:
+        buffers = state.buffers()
+        if buffers is None:
             return False
+        began = clock.now()
+        status = self.verifier.take_steps(buffers, state.limits, width.rest(), state.max_length - 1)  # [steps, 5, B]
+        if status.size(0) == 0:
+            return False
+        width.rested(began, status.size(0), state.n_rows)
         state.read_steps(status)
+        self.drafter.advance(status[:, 2].sum(0))
         return True
 
     def _judge_anything(self, state: DecodeState, n: int) -> None:

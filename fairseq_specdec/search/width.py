@@ -15,6 +15,8 @@ from fairseq_specdec.search.budget import BlockBudget
 
 logger = logging.getLogger(__name__)
 
+STEPS = 16  # that compiled code may take by itself: an interruption waits for them
+
 T = TypeVar("T")
 
 
@@ -39,11 +41,12 @@ class BlockWidth:
         """Begin a batch."""
         self._try(lambda budget: budget.begin(), None)
 
-    def limit(self, rows: int, run: Callable[[int], object]) -> int:
+    def limit(self, rows: int, run: Callable[[int], object], can_step: bool = False) -> int:
         """Return how many tokens to draft in the next round, 0..block size.
 
         Args:
             rows: of the round.
+            can_step: whether rounds without drafts may be steps of compiled code.
             run: makes a pass of so many positions a row, without effect on what is decoded; where passes of so many
                 rows were never timed it is called some times.
         """
@@ -51,9 +54,17 @@ class BlockWidth:
         def choose(budget: BlockBudget) -> int:
             if not budget.knows(rows):
                 budget.measure(run, rows)
-            return budget.limit(rows)
+            return budget.limit(rows, can_step)
 
         return self._in_range(self._try(choose, self.block_size, rows))
+
+    def rest(self) -> int:
+        """Return how many rounds may go by, 1..STEPS, before `limit` is asked again, after it said 0."""
+        return min(max(self._try(lambda budget: budget.rest(), STEPS), 1), STEPS)
+
+    def rested(self, began: float, steps: int, rows: int) -> None:
+        """Learn that so many steps were taken that were begun when the clock said ``began``."""
+        self._try(lambda budget: budget.rested(steps, clock.since(began), rows), None)
 
     def least(self, limit: int, rows: int) -> float:
         """Return in how many rows a further token has to be right to be worth drafting; see `BlockBudget.least`."""

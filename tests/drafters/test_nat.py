@@ -163,7 +163,7 @@ def test_drafts_cut_where_the_drafter_is_unsure_change_no_output(data_bin, verif
         return widths[-1]
 
     monkeypatch.setattr(BlockBudget, "cut", cut)
-    monkeypatch.setattr(BlockBudget, "limit", lambda self, rows: 8)
+    monkeypatch.setattr(BlockBudget, "limit", lambda self, rows, can_step: 8)
     for begin in range(0, 24, size):
         sample = data.collater([data[i] for i in range(begin, begin + size)])
         stock = task.build_generator(models, Namespace(beam=1)).generate(models, sample)

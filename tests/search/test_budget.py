@@ -6,7 +6,7 @@ import torch
 
 from fairseq_specdec import clock
 from fairseq_specdec.blocks import DraftBlock
-from fairseq_specdec.search.budget import PROBE, PROBE_AFTER, PROBE_RARELY, BlockBudget
+from fairseq_specdec.search.budget import PROBE, PROBE_AFTER, PROBE_RARELY, TRIALS, BlockBudget
 from tests.clocks import HOSTILE
 
 
@@ -68,6 +68,35 @@ def test_drafts_that_are_always_wrong_are_left_out_but_for_a_probe_more_and_more
     probes = [i + 1 for i, limit in enumerate(limits) if limit]
     assert probes[:3] == [PROBE_AFTER, 3 * PROBE_AFTER, 7 * PROBE_AFTER]
     assert probes[-1] - probes[-2] == PROBE_RARELY
+
+
+def step(budget, seconds):
+    """Take as many steps as are asked for, of so many seconds each."""
+    steps = budget.rest()
+    budget.rested(steps, steps * seconds, 1)
+    return steps
+
+
+@pytest.mark.parametrize(("seconds", "pays"), [(1.0, True), (0.25, False)])
+def test_drafts_have_to_pay_against_steps_that_compiled_code_takes_by_itself(monkeypatch, seconds, pays):
+    budget = measured(monkeypatch, 1)  # a pass takes 1.03 seconds and more
+    for _ in range(TRIALS):
+        assert budget.limit(1, can_step=True) == 0
+        assert step(budget, seconds) == PROBE
+    fare(budget, 4, 2)
+    assert (budget.limit(1, can_step=True) > 0) == pays
+
+
+def test_steps_count_as_rounds_without_a_draft(monkeypatch):
+    budget = measured(monkeypatch, 1)
+    fare(budget, 4, 0)
+    for _ in range(TRIALS):
+        budget.limit(1, can_step=True)
+        step(budget, 1.0)
+    assert budget.limit(1, can_step=True) == 0
+    taken = [step(budget, 1.0)]
+    assert budget.limit(1, can_step=True) == PROBE
+    assert TRIALS * PROBE - TRIALS + sum(taken) == PROBE_AFTER - 1
 
 
 def test_drafts_that_have_become_better_are_used_again(monkeypatch):

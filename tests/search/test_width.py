@@ -5,7 +5,7 @@ import torch
 
 from fairseq_specdec.blocks import DraftBlock
 from fairseq_specdec.search import budget
-from fairseq_specdec.search.width import BlockWidth
+from fairseq_specdec.search.width import STEPS, BlockWidth
 
 DRAFT = DraftBlock(torch.zeros(2, 6, dtype=torch.int64), torch.tensor([6, 6]))
 NOBODY = torch.tensor([False, False])
@@ -55,6 +55,16 @@ def test_a_width_outside_the_block_is_never_passed_on(monkeypatch, said, expecte
     monkeypatch.setattr(budget.BlockBudget, "limit", lambda *_: said)
     monkeypatch.setattr(budget.BlockBudget, "cut", lambda *_: said)
     assert rounds(BlockWidth(6, adaptive=True), 1) == [(expected, expected)]
+
+
+def test_rounds_that_may_go_by_are_bounded_whatever_the_budget_says(monkeypatch, caplog):
+    width = BlockWidth(6, adaptive=True)
+    for said, expected in ((-3, 1), (999, STEPS), (5, 5)):
+        monkeypatch.setattr(budget.BlockBudget, "rest", lambda _, said=said: said)
+        assert width.rest() == expected
+    assert BlockWidth(0, adaptive=True).rest() == BlockWidth(6, adaptive=False).rest() == STEPS
+    width.rested(0.0, 4, 1)  # passes were never timed
+    assert width.rest() == STEPS and "choosing how many tokens to draft failed" in caplog.text
 
 
 def test_memory_that_runs_out_is_for_the_one_who_decodes_smaller_batches_unless_there_are_none(caplog):
