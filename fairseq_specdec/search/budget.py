@@ -62,6 +62,9 @@ class BlockBudget:
         self._best, self._most = block_size, 0.0
         self._chosen_for: int | None = None
         self._judging = _Cost()  # what choosing and learning take, beside the draft
+        self._rest = _Cost()  # what a round takes beside its draft and its pass
+        self._began: float | None = None  # when this round did, on the clock
+        self._known = 0.0  # seconds of it that are its draft's and its pass's
         self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
 
     @property
@@ -89,17 +92,21 @@ class BlockBudget:
             self._passes.add(rows * width, seconds)
         self._fewest_rows = min(rows, self._fewest_rows) if self.is_measured else rows
         self._most_rows, self._chosen_for = max(rows, self._most_rows), None
+        self._began = None
 
     def begin(self) -> None:
         """Begin a batch."""
         if self._n_drafts:
             self._drafts_a_batch = 0.8 * self._drafts_a_batch + 0.2 * self._n_drafts
-        self._n_drafts, self._chosen_for = 0, None
+        self._n_drafts, self._chosen_for, self._began = 0, None, None
 
     def limit(self, rows: int) -> int:
         """Return how many tokens to draft in the next round of so many rows."""
         if not self.is_measured:
             return self.block_size
+        if self._began is not None:
+            self._rest.add(max(clock.since(self._began) - self._known, 0.0))
+        self._began, self._known = clock.now(), self._passes.seconds(rows)
         if self._chosen_for != rows:
             self._choose(rows)
         if self._best > 0:
@@ -114,8 +121,9 @@ class BlockBudget:
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
+        rest = self._rest.seconds
         for k in range(self.block_size + 1):
-            seconds = self._passes.seconds(rows * (width + 1)) + (self._drafting(width) if k else 0.0)
+            seconds = self._passes.seconds(rows * (width + 1)) + rest + (self._drafting(width) if k else 0.0)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
             elif not is_cut and reached < most * rows * self._passes.least:
@@ -171,6 +179,7 @@ class BlockBudget:
         if self._one_by_one:
             self._learn_width(made, self._limit)
         self._n_drafts, self._chosen_for = self._n_drafts + 1, None
+        self._known += seconds
 
     def _learn_width(self, made: int, limit: int) -> None:
         """Learn how many tokens a draft had that might have had ``limit``."""
@@ -195,6 +204,8 @@ class BlockBudget:
             accepted: how many of them stand.
         """
         began = clock.now()
+        rows = len(kept)
+        self._known += self._passes.seconds(rows * (max(drafted, default=0) + 1)) - self._passes.seconds(rows)
         # tokens that were right and wrong at each position, where those before it were right
         right, wrong = [0] * (self.block_size + 1), [0] * (self.block_size + 1)
         width = max(drafted, default=0)
