@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -67,6 +68,9 @@ class BlockBudget:
         self._chosen_for: int | None = None
         self._steps, self._trials = _Cost(), 0  # what a step takes, as a share of a pass of one position a row
         self._judging = _Cost()  # what choosing and learning take, beside the draft
+        self._rest = _Cost()  # what a round takes beside its draft and its pass
+        self._began: float | None = None  # when this round did, on the clock
+        self._known = 0.0  # seconds of it that are its draft's and its pass's
         self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
 
     @property
@@ -94,17 +98,21 @@ class BlockBudget:
             self._passes.add(rows * width, seconds)
         self._fewest_rows = min(rows, self._fewest_rows) if self.is_measured else rows
         self._most_rows, self._chosen_for = max(rows, self._most_rows), None
+        self._began = None
 
     def begin(self) -> None:
         """Begin a batch."""
         if self._n_drafts:
             self._drafts_a_batch = 0.8 * self._drafts_a_batch + 0.2 * self._n_drafts
-        self._n_drafts, self._chosen_for = 0, None
+        self._n_drafts, self._chosen_for, self._began = 0, None, None
 
     def limit(self, rows: int, can_step: bool = False) -> int:
         """Return how many tokens to draft in the next round of so many rows; can_step: rounds may be steps instead."""
         if not self.is_measured:
             return self.block_size
+        if self._began is not None:
+            self._rest.add(max(clock.since(self._began) - self._known, 0.0))
+        self._began, self._known = clock.now(), self._passes.seconds(rows)
         if can_step and self._trials < TRIALS:
             return 0
         if self._chosen_for != rows:
@@ -128,15 +136,17 @@ class BlockBudget:
     def rested(self, steps: int, seconds: float, rows: int) -> None:
         """Learn what so many steps of so many rows took."""
         self._without += steps - 1  # `limit` has counted one
+        self._began = None  # this was no round
         self._steps.add(seconds / (steps * self._passes.seconds(rows)))
         self._chosen_for = None
 
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
+        rest, share = self._rest.seconds, self._steps.seconds or math.inf
         for k in range(self.block_size + 1):
             seconds = self._passes.seconds(rows * (width + 1))
-            seconds = seconds + self._drafting(width) if k else seconds * (min(self._steps.seconds, 1.0) or 1.0)
+            seconds = seconds + rest + self._drafting(width) if k else min(seconds * share, seconds + rest)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
             elif not is_cut and reached < most * rows * self._passes.least:
@@ -192,6 +202,7 @@ class BlockBudget:
         if self._one_by_one:
             self._learn_width(made, self._limit)
         self._n_drafts, self._chosen_for = self._n_drafts + 1, None
+        self._known += seconds
 
     def _learn_width(self, made: int, limit: int) -> None:
         """Learn how many tokens a draft had that might have had ``limit``."""
@@ -216,6 +227,8 @@ class BlockBudget:
             accepted: how many of them stand.
         """
         began = clock.now()
+        rows = len(kept)
+        self._known += self._passes.seconds(rows * (max(drafted, default=0) + 1)) - self._passes.seconds(rows)
         # tokens that were right and wrong at each position, where those before it were right
         right, wrong = [0] * (self.block_size + 1), [0] * (self.block_size + 1)
         width = max(drafted, default=0)

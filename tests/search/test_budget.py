@@ -341,3 +341,67 @@ def test_whatever_the_clock_says_a_width_is_in_its_range(monkeypatch, name):
                 accepted = [rng.randint(0, n) for n in drafted]
                 budget.judged([rng.choice([0, n + 1]) for n in accepted], drafted, accepted)
         assert all(budget._passes.seconds(n) > 0 for n in range(1, 2000, 7))
+
+
+def one_by_one(monkeypatch, rows, each_token, fixed=1.0, each=0.03, block_size=16):
+    """A budget that knows that each draft token takes so long."""
+    budget = BlockBudget(block_size, one_by_one=True)
+    budget.measure(Machine(monkeypatch, rows, fixed, each).run, rows)
+    for _ in range(9):
+        budget.least(8, rows)
+        budget.drafted(8 * each_token, 8)
+    return budget
+
+
+def test_tokens_that_come_one_by_one_are_drafted_while_each_pays_for_itself(monkeypatch):
+    limits = []
+    for each_token in (0.01, 0.2, 0.5, 0.99, 2.0):
+        budget, rng = one_by_one(monkeypatch, 1, each_token), random.Random(1)
+        for _ in range(600):  # each draft token is right nine times in ten
+            fare(budget, 16, next((n for n in range(16) if rng.random() < 0.1), 16), rounds=1)
+        limits.append(budget.limit(1))
+    assert limits == sorted(limits, reverse=True)
+    assert limits[0] >= 12 and limits[-2:] == [0, 0]
+
+
+def test_a_further_token_is_worth_its_time_while_it_brings_more_than_is_decoded_anyway(monkeypatch):
+    budget = one_by_one(monkeypatch, 1, 0.2, fixed=1.0, each=0.05, block_size=8)
+    fare(budget, 8, 8)
+    limit = budget.limit(1)
+    rate = (limit + 1) / (1.0 + 0.05 * (limit + 1) + 0.2 * limit)
+    assert budget.least(limit, 1) == pytest.approx((0.2 + 0.05) * rate, rel=0.05)
+    assert budget.least(limit, 4) > budget.least(limit, 1)  # its time is that of four rows
+    assert BlockBudget(8, one_by_one=True).least(8, 1) == 0.0  # nothing was timed
+    assert measured(monkeypatch, 1).least(8, 1) == 0.0
+
+
+def test_drafts_that_end_early_cost_no_more_than_they_take(monkeypatch):
+    budget = one_by_one(monkeypatch, 1, 0.3, block_size=8)
+    for _ in range(300):
+        budget.least(8, 1)
+        budget.drafted(0.6, 2)
+        budget.judged([3], [2], [2])
+    assert sum(budget._made) == pytest.approx(2, abs=0.1)
+    assert budget._right[2] / budget._tried[2] < 0.1  # what was not offered counts as not right
+    assert budget.limit(1) >= 2
+
+
+def test_what_a_round_takes_beside_draft_and_pass_makes_longer_drafts_pay(monkeypatch):
+    limits = []
+    for rest in (0.0, 3.0):
+        budget = BlockBudget(8)
+        machine = Machine(monkeypatch, 1, 0.1, 0.3)
+        budget.measure(machine.run, 1)
+        budget.begin()
+        for _ in range(200):
+            limit = budget.limit(1)
+            machine.run(limit + 1)
+            if limit:
+                machine.now += 0.1
+                budget.drafted(0.1)
+                budget.judged([min(limit, 3) + 1], [limit], [min(limit, 3)])
+            machine.now += rest
+        assert budget._rest.seconds == pytest.approx(rest, abs=0.01)
+        fare(budget, 4, 1)
+        limits.append(budget.limit(1))
+    assert limits == [0, 1]
