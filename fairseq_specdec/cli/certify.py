@@ -198,7 +198,7 @@ def _explain(args: argparse.Namespace, verdict: BeamVerdict, log: GenerateLog) -
         others = other_options(log, {name: getattr(args, name) for name in names if hasattr(args, name)})
         _say(
             "wrong tokens are expected when the log was decoded with another --beam, by another checkpoint, or with "
-            "other options or batches than those given here" + "".join(f"; {one}" for one in others)
+            "another precision, other options or batches than those given here" + "".join(f"; {one}" for one in others)
         )
 
 

@@ -45,8 +45,8 @@ class BeamVerdict:
         certificate: counts of hypotheses, and of the decisions of the search made again.
         search: of these decisions alone.
         hypotheses: how many the log has.
-        near_ties: sentences (places in the data) with near ties and nothing wrong, and what they are.
-        wrong: sentences with anything wrong, and what it is.
+        near_ties: sentences (places in the data) with near ties and nothing wrong, and the first of them.
+        wrong: sentences with anything wrong, and what it is first.
     """
 
     certificate: Certificate = field(default_factory=Certificate)
@@ -66,10 +66,11 @@ class BeamVerdict:
         for finding in findings:
             self.certificate.add(finding.counted())
         reasons = {kind: [one.reason for one in findings if one.kind == kind] for kind in ("wrong", "near_tie")}
-        if reasons["wrong"]:
-            self.wrong[sentence.id] = "; ".join(reasons["wrong"])
-        elif reasons["near_tie"]:
-            self.near_ties[sentence.id] = "; ".join(reasons["near_tie"])
+        for kind, named in (("wrong", self.wrong), ("near_tie", self.near_ties)):
+            if reasons[kind]:
+                more = f", and {len(reasons[kind]) - 1} more" if len(reasons[kind]) > 1 else ""
+                named[sentence.id] = reasons[kind][0] + more
+                break
 
 
 class BeamCertifier:

@@ -128,7 +128,7 @@ class SearchMade:
         """Say where a hypothesis, with the stock scores of its tokens, is no more among those that the search keeps.
 
         Returns:
-            the step, and by how much it is below what is kept (infinite where the search had ended).
+            the step, and by how much it is below what is kept there (infinite where the search had ended).
         """
         number = -1
         for number, step in enumerate(self._walk()):
@@ -231,10 +231,11 @@ def _judge_stranger(real: Listed, place: int | None, search: SearchMade, wanted:
     """Say whether a near tie explains a hypothesis that the search does not list, or behind those that are wanted."""
     if place is None:
         step, gap = search.leaves(real)
-        reason = f"leaves the search at token {step + 1}, {gap:.2e} below what is kept"
+        away = "where it had ended" if math.isinf(gap) else f"{abs(gap):.2e} from what is kept"
+        reason = f"leaves the search at token {step + 1}, {away}"
     else:
         step, gap = math.inf, _apart(search.found[wanted - 1].score, real.score)
-        reason = f"is number {place + 1} of the search, {gap:.2e} below the last that belongs here"
+        reason = f"is number {place + 1} of the search, {gap:.2e} from the last that belongs here"
     if abs(gap) < bound:
         return Finding("near_tie", abs(gap), reason)
     turn = search.turn(bound, step)
