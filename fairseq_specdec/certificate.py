@@ -55,8 +55,12 @@ class Certificate:
 
     def __str__(self) -> str:
         """Say the counts in one line."""
+        return self.told("tokens")
+
+    def told(self, what: str) -> str:
+        """Say the counts in one line, and what they count."""
         return (
-            f"{self.tokens} tokens, {self.exact} exact, {self.near_tie} near ties, {self.wrong} wrong, "
+            f"{self.tokens} {what}, {self.exact} exact, {self.near_tie} near ties, {self.wrong} wrong, "
             f"largest gap {self.largest_gap:.2e}"
         )
 
@@ -87,7 +91,7 @@ def certify(
     columns = torch.arange(longest, device=tokens.device)
     tokens = tokens[:, :longest].masked_fill(columns >= lengths[:, None], limits.pad)
     total = Certificate()
-    for rows in _chunks(tokens, models[0]):
+    for rows in chunks(tokens, models[0]):
         score = rescore(models, encoded, tokens, rows, limits, temperature)  # [B', n, V]
         target = tokens[rows, 1:]  # [B', n]
         gap = score.amax(-1) - score.gather(-1, target[..., None]).squeeze(-1)
@@ -123,8 +127,17 @@ def rescore(
     return constrain(score, steps, limits.select_rows(rows), history=lambda: history)
 
 
-def _chunks(tokens: Tensor, model: nn.Module) -> Iterator[Tensor]:
-    """Split the rows so that the scores of a chunk stay within memory."""
+def rescore_one(
+    models: list[nn.Module], encoded: list[Any], limits: Limits, temperature: float, row: int, ids: Tensor
+) -> Tensor:
+    """Return `rescore` of an output of one row, [n, V] float32; ids [n + 1] int64, the first token counted."""
+    own = torch.tensor([row], device=ids.device)
+    chosen = [model.encoder.reorder_encoder_out(out, own) for model, out in zip(models, encoded, strict=True)]
+    return rescore(models, chosen, ids[None], torch.zeros_like(own), limits.select_rows(own), temperature)[0]
+
+
+def chunks(tokens: Tensor, model: nn.Module) -> Iterator[Tensor]:
+    """Split the rows [B] of tokens [B, T] so that the scores of a chunk stay within memory."""
     vocabulary = model.decoder.output_projection.weight.size(0)
     size = max(1, _MAX_SCORES // (tokens.size(1) * vocabulary))
     yield from torch.arange(tokens.size(0), device=tokens.device).split(size)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import gc
 import random
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,16 @@ def write_split(folder: Path, split: str, pairs: list[tuple[str, str]], source: 
             builder.add_item(dictionary.encode_line(line, add_if_not_exist=False).long())
         builder.finalize(f"{stem}.idx")
         (folder / f"{split}.{lang}").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+
+
+def with_twins(data: Path, folder: Path) -> Path:
+    """Copy a data-bin folder, with a target dictionary that has unk and every second word twice."""
+    shutil.copytree(data, folder)
+    entries = folder / f"dict.{TARGET}.txt"
+    lines = entries.read_text("utf-8").splitlines()
+    again = [f"{line.split()[0]} 1 #fairseq:overwrite" for line in ["<unk>", *lines[::2]]]
+    entries.write_text("\n".join([*lines, *again]) + "\n", "utf-8")
+    return folder
 
 
 def read_dictionaries(data: Path) -> tuple[Dictionary, Dictionary]:

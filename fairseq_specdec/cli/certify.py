@@ -1,44 +1,48 @@
-"""Check that every token of a fairseq-generate log is the verifier's own choice: the certificate of losslessness.
+"""Check that a fairseq-generate log is what the verifier gives: the certificate of losslessness.
 
-Each output is scored again by the stock modules, by teacher forcing. Give the options that shaped the run, batching
-included: the maximum length depends on the padded width of a batch. The log may come from any decoder, but it must be
-greedy (--beam 1) and hold the dictionary's symbols (no --post-process or --remove-bpe). Sentences that it lacks are
-named and left out. Exit status 1: a token is wrong.
+Each output is scored again by the stock modules, by teacher forcing; with a beam the search is made again, too, and
+checked step by step. Give the options that shaped the run, batching included: the maximum length depends on the padded
+width of a batch. The log may come from any decoder, but it must hold the dictionary's symbols (no --post-process or
+--remove-bpe). Sentences that it lacks are named and left out. Exit status 1: something is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import sys
-from collections.abc import Iterator
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils, utils
 from fairseq.data import data_utils
-from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from fairseq_specdec.blocks import Source
-from fairseq_specdec.certificate import Certificate, certify, rescore
-from fairseq_specdec.cli.certify_log import Twins, check_data, read_outputs, read_twins, settle_twins
-from fairseq_specdec.compat import CheckpointError
+from fairseq_specdec.certificate import Certificate, certify, rescore_one
+from fairseq_specdec.cli.certify_beams import BeamCertifier, BeamVerdict
+from fairseq_specdec.cli.certify_log import (
+    Twins,
+    check_data,
+    check_options,
+    other_options,
+    read_outputs,
+    read_twins,
+    settle_twins,
+)
+from fairseq_specdec.cli.certify_run import batches, check_lengths, load_models, load_task
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.engine.support import why_model_unsupported
-from fairseq_specdec.evaluation.generate_log import describe_missing, read_generate_log
+from fairseq_specdec.evaluation.generate_log import GenerateLog, describe_missing, read_generate_log
 from fairseq_specdec.files import write_text
-from fairseq_specdec.generator import limits_of, source_lengths
-from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.options import GenerationOptions, why_stock
+from fairseq_specdec.search.decode import Batch
 
-DEFAULT_MAX_TOKENS = 12000  # fairseq-generate's, when neither --batch-size nor --max-tokens is given
+_SHOWN = 10  # sentences that messages name, of a kind
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``specdec certify``; those of fairseq-generate have its names and defaults."""
+    """Add the options of ``specdec certify``; names and defaults, but that of --beam, are fairseq-generate's."""
     add = parser.add_argument
     add("data", metavar="DATA_BIN[:...]", help="folder of the binarised data, or several as in the run")
     add("--path", metavar="V.pt[:V2.pt]", required=True, help="checkpoint of the verifier; several make an ensemble")
@@ -59,6 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--max-source-positions", type=int, default=1024, metavar="N")
     run.add_argument("--max-target-positions", type=int, default=1024, metavar="N")
     run.add_argument("--seed", type=int, default=1, metavar="N")
+    run.add_argument("--beam", type=int, default=1, metavar="B", help="default: 1, where fairseq-generate's is 5")
+    run.add_argument("--nbest", type=int, default=1, metavar="N")
+    run.add_argument("--lenpen", type=float, default=1.0, metavar="X")
+    run.add_argument("--unnormalized", action="store_true")
+    run.add_argument("--no-repeat-ngram-size", type=int, default=0, metavar="N")
     run.add_argument("--max-len-a", type=float, default=0.0, metavar="A")
     run.add_argument("--max-len-b", type=int, default=200, metavar="B")
     run.add_argument("--min-len", type=int, default=1, metavar="N")
@@ -72,171 +81,56 @@ def run(args: argparse.Namespace) -> int:
     """Certify a log.
 
     Returns:
-        0, or 1 if a token is wrong.
+        0, or 1 if something is wrong.
 
     Raises:
-        OptionError: the log does not suit the data, or cannot be turned into tokens; a file cannot be read or written.
+        OptionError: the log does not suit the data or the options, or cannot be turned into tokens; a file cannot be
+            read or written.
     """
     stats = _read_stats(args.spec_stats)
-    log = read_generate_log(args.gen, gaps=True)
-    task = _load_task(args)
-    outputs = read_outputs(log.sentences, task.target_dictionary)
-    dataset = task.dataset(args.gen_subset)
+    log = read_generate_log(args.gen, gaps=True, n_best=True)
+    check_options(log, args.beam, args.nbest)
+    task = load_task(args)
+    dictionary, dataset = task.target_dictionary, task.dataset(args.gen_subset)
+    if reasons := why_stock(args, len(dictionary)):
+        raise OptionError([f"the engine cannot search again as the run did: {reason}." for reason in reasons])
+    outputs = read_outputs(log.sentences, dictionary)
     check_data(log, dataset, task.source_dictionary, args.gen_subset)
-    models = _load_models(args, task)
-    _check_lengths(outputs, models)
-    total, twins = Certificate(), read_twins(task.target_dictionary)
-    for sample, rows, tokens, lengths in _batches(args, task, models, outputs):
-        total.add(_certify_batch(args, task, models, twins, sample, rows, tokens, lengths))
-    _report(
-        args,
-        stats,
-        total,
-        models[0].decoder.embed_tokens.weight,
-        len(outputs),
-        log.missing(len(dataset)),
-    )
-    return 1 if total.wrong else 0
-
-
-def _load_task(args: argparse.Namespace) -> TranslationTask:
-    """Set up fairseq's task over the data and read the split."""
-    cfg = TranslationConfig(
-        data=args.data,
-        source_lang=args.source_lang,
-        target_lang=args.target_lang,
-        max_source_positions=args.max_source_positions,
-        max_target_positions=args.max_target_positions,
-        required_seq_len_multiple=args.required_seq_len_multiple,
-        dataset_impl=None,
-    )
-    first, *others = utils.split_paths(args.data)  # dictionaries and all splits but train are read from the first
-    if absent := [folder for folder in (first, *others) if not Path(folder).is_dir()]:
-        raise OptionError(
-            [f"DATA_BIN must be the folder that fairseq-preprocess wrote, got {absent[0]}: check the path."]
-        )
-    if None in (args.source_lang, args.target_lang) and None in data_utils.infer_language_pair(first):
-        raise OptionError([f"--source-lang and --target-lang must be given, {args.data} does not tell: pass both."])
-    task = TranslationTask.setup_task(cfg)
-    try:
-        task.load_dataset(args.gen_subset)
-    except FileNotFoundError as error:
-        reason = f"--gen-subset must be a split of DATA_BIN, got {args.gen_subset} for {args.data}: check both."
-        raise OptionError([reason]) from error
-    return task
-
-
-def _load_models(args: argparse.Namespace, task: TranslationTask) -> list[nn.Module]:
-    """Load the verifier to where it is to run."""
-    try:
-        overrides = ast.literal_eval(args.model_overrides)
-    except (ValueError, SyntaxError):
-        overrides = None
-    if not isinstance(overrides, dict):
-        raise OptionError([
-            f"--model-overrides must be a dictionary of Python, got {args.model_overrides}: pass the run's, such as "
-            "\"{'max_source_positions': 2048}\"."
-        ])  # fmt: skip
-    try:
-        models, _ = checkpoint_utils.load_model_ensemble(utils.split_paths(args.path), overrides, task=task)
-    except CheckpointError as error:
-        raise OptionError([str(error)]) from error
-    reasons = [reason for model in models for reason in why_model_unsupported(model)]
-    if reasons:
-        raise OptionError([f"--path must be a model that the engine can run, got {args.path}: {r}." for r in reasons])
-    device = "cuda" if torch.cuda.is_available() and not args.cpu else "cpu"
-    return [model.to(device=device, dtype=torch.float16 if args.fp16 else None).eval() for model in models]
-
-
-def _check_lengths(outputs: dict[int, Tensor], models: list[nn.Module]) -> None:
-    """Refuse outputs for which a model has no positions."""
-    limit = min(model.max_decoder_positions() for model in models)
-    longest = max(outputs, key=lambda i: len(outputs[i]))
-    if len(outputs[longest]) > limit:
-        raise OptionError([
-            f"--gen must hold outputs of at most {limit} tokens, eos counted (the positions of --path), got "
-            f"{len(outputs[longest])} in H-{longest}: pass the --path of the run."
-        ])  # fmt: skip
-
-
-def _batches(
-    args: argparse.Namespace, task: TranslationTask, models: list[nn.Module], outputs: dict[int, Tensor]
-) -> Iterator[tuple[dict[str, Any], Tensor, Tensor, Tensor]]:
-    """Yield the batches of the run, but for those of which the log has nothing.
-
-    Yields:
-        sample; rows [B'] int64, those of it that the log has, and of these tokens [B', T] int64 with the initial eos
-        and lengths [B'] int64.
-
-    Raises:
-        OptionError: sentences of the log were too long to be in a batch.
-    """
-    dictionary, device = task.target_dictionary, next(models[0].parameters()).device
-    limits = [model.max_positions() for model in models]
-    no_size = args.max_tokens is None and args.batch_size is None
-    batches = task.get_batch_iterator(
-        task.dataset(args.gen_subset),
-        max_tokens=DEFAULT_MAX_TOKENS if no_size else args.max_tokens,
-        max_sentences=args.batch_size,
-        max_positions=utils.resolve_max_positions(task.max_positions(), *limits),
-        ignore_invalid_inputs=True,  # a run that did not skip them has none
-        required_batch_size_multiple=args.required_batch_size_multiple,
-        seed=args.seed,
-    ).next_epoch_itr(shuffle=False)
-    left = set(outputs)
-    for batch in tqdm(batches, desc="certify", unit="batch", disable=None, leave=False):
-        kept = [(row, i) for row, i in enumerate(batch["id"].tolist()) if i in left]
-        if not kept:
-            continue
-        left -= {i for _, i in kept}
-        tokens = data_utils.collate_tokens([outputs[i] for _, i in kept], dictionary.pad())  # [B', T - 1]
-        tokens = torch.nn.functional.pad(tokens, (1, 0), value=dictionary.eos())
-        lengths = torch.tensor([len(outputs[i]) + 1 for _, i in kept])
-        rows = torch.tensor([row for row, _ in kept])
-        sample = utils.apply_to_sample(lambda tensor: tensor.to(device), batch)
-        yield sample, rows.to(device), tokens.to(device), lengths.to(device)
-    if left:
-        raise OptionError([
-            f"--gen must hold sentences that fit the positions of the model and the task, got {len(left)} that do not "
-            f"(the first is S-{min(left)}): pass the run's --max-source-positions and --max-target-positions."
-        ])  # fmt: skip
+    models = load_models(args, task)
+    check_lengths(outputs, models)
+    options, twins = GenerationOptions.from_args(args), read_twins(dictionary)
+    sentences = {sentence.id: sentence for sentence in log.sentences}
+    beams = BeamCertifier(models, dictionary, options, args.nbest, twins) if args.beam > 1 else None
+    verdict = BeamVerdict() if beams is None else beams.verdict
+    for batch, ids in batches(args, options, task, models, set(outputs)):
+        given = [outputs[i] for i in ids]
+        if beams is not None:
+            beams.certify(batch, [sentences[i] for i in ids], given)
+        else:
+            verdict.certificate.add(_certify_greedy(options, models, batch, [one for (one,) in given], twins))
+    missing = log.missing(len(dataset))
+    _report(args, stats, verdict, models[0].decoder.embed_tokens.weight, (len(log.sentences), len(missing)))
+    if missing:
+        _say(f"{describe_missing(missing, len(dataset))}: they are not certified")
+    _explain(args, verdict, log)
+    return 1 if verdict.certificate.wrong else 0
 
 
 @torch.no_grad()
-def _certify_batch(
-    args: argparse.Namespace,
-    task: TranslationTask,
-    models: list[nn.Module],
-    twins: Twins,
-    sample: dict[str, Any],
-    rows: Tensor,
-    tokens: Tensor,
-    lengths: Tensor,
+def _certify_greedy(
+    options: GenerationOptions, models: list[nn.Module], batch: Batch, outputs: list[Tensor], twins: Twins
 ) -> Certificate:
-    """Certify what the log has of a batch; arguments as of `_batches`. Padding and limits are the whole batch's."""
-    prefix = sample["target"][:, : args.prefix_size] if args.prefix_size > 0 else None
-    options = GenerationOptions.from_args(args)
-    limits = limits_of(options, task.target_dictionary, models, _source(sample, task), prefix).select_rows(rows)
-    encoded = [
-        model.encoder.reorder_encoder_out(model.encoder.forward_torchscript(sample["net_input"]), rows)
-        for model in models
-    ]
-    for row in range(len(rows)) if twins else ():
-        own = torch.tensor([row], device=rows.device)
-
-        def score(ids: Tensor, own: Tensor = own) -> Tensor:
-            whole = tokens[:, : len(ids)].index_copy(0, own, ids[None])
-            return rescore(models, encoded, whole, own, limits, args.temperature)[0]
-
+    """Certify a batch of greedy outputs, each [n] int64 with eos at the end."""
+    device = batch.first.device
+    following = data_utils.collate_tokens(outputs, batch.limits.pad).to(device)  # [B, T - 1]
+    tokens = torch.cat([batch.first[:, None], following], dim=1)
+    lengths = torch.tensor([len(one) + 1 for one in outputs], device=device)
+    encoded = [model.encoder.forward_torchscript(batch.net_input) for model in models]
+    for row in range(len(outputs)) if twins else ():
+        score = partial(rescore_one, models, encoded, batch.limits, options.temperature, row)
         length = int(lengths[row])
         tokens[row, :length] = settle_twins(tokens[row, :length], twins, score)
-    return certify(models, encoded, tokens, lengths, limits, args.temperature)
-
-
-def _source(sample: dict[str, Any], task: Any) -> Source:
-    """Return the source side of a fairseq batch."""
-    pad = task.source_dictionary.pad()
-    return Source(sample["net_input"]["src_tokens"], source_lengths(sample["net_input"], pad), pad)
+    return certify(models, encoded, tokens, lengths, batch.limits, options.temperature)
 
 
 def _read_stats(path: str | None) -> dict[str, Any] | None:
@@ -261,27 +155,52 @@ def _read_stats(path: str | None) -> dict[str, Any] | None:
 def _report(
     args: argparse.Namespace,
     stats: dict[str, Any] | None,
-    total: Certificate,
+    verdict: BeamVerdict,
     like: Tensor,
-    sentences: int,
-    missing: list[int],
+    counted: tuple[int, int],
 ) -> None:
-    """Print the certificate and write it into the statistics."""
-    where = {"device": like.device.type, "dtype": str(like.dtype).removeprefix("torch."), "sentences": sentences}
-    counts = total.as_dict()
+    """Print the certificate and write it into the statistics; counted: the log's sentences, and those it lacks."""
+    n, missing = counted
+    where: dict[str, Any] = {
+        "device": like.device.type,
+        "dtype": str(like.dtype).removeprefix("torch."),
+        "sentences": n,
+    }
     if missing:
-        where["missing"] = len(missing)
-        note = describe_missing(missing, sentences + len(missing))
-        print(f"specdec certify: {note}: they are not certified.", file=sys.stderr)
-    if args.json:
-        print(json.dumps({**where, **counts}))
-    else:
-        print(f"certificate of {sentences} sentences: {total}")
+        where["missing"] = missing
+    counts, near, wrong = verdict.certificate.as_dict(), sorted(verdict.near_ties), sorted(verdict.wrong)
+    lists: dict[str, Any] = {}
+    told = f"certificate of {n} sentences: {verdict.certificate}"
+    if args.beam > 1:
+        lists = {"hypotheses": verdict.hypotheses, "near_tie_sentences": near, "wrong_sentences": wrong}
+        each = f"{n - len(near) - len(wrong)} exact, {len(near)} with near ties, {len(wrong)} wrong"
+        told = (
+            f"certificate of {n} sentences ({each}): {verdict.certificate.told('hypotheses and steps of the search')}"
+        )
+    print(json.dumps({**where, **lists, **counts}) if args.json else told)
     if stats is not None:
         write_text(args.spec_stats, json.dumps({**(stats or where), "certificate": counts}, indent=2) + "\n")
-    if total.wrong:
-        print(
-            "wrong tokens are expected when the log was decoded with --beam above 1, by another checkpoint, or with "
-            "other options or batches than those given here.",
-            file=sys.stderr,
+
+
+def _explain(args: argparse.Namespace, verdict: BeamVerdict, log: GenerateLog) -> None:
+    """Say which sentences are not exact and why, and what may be the cause of what is wrong."""
+    for kind, sentences in (("near tie", verdict.near_ties), ("wrong", verdict.wrong)):
+        for number in sorted(sentences)[:_SHOWN]:
+            _say(f"sentence {number}: {kind}: {sentences[number]}")
+        if len(sentences) > _SHOWN:
+            _say(f"{len(sentences) - _SHOWN} more sentences: {kind}; --json names them")
+    if verdict.search.wrong:
+        _say(
+            f"{verdict.search.wrong} steps of the search made again are wrong: the fault is in this package, report it"
         )
+    if verdict.certificate.wrong:
+        names = [option.name for option in fields(GenerationOptions)] + ["unnormalized", "prefix_size"]
+        others = other_options(log, {name: getattr(args, name) for name in names if hasattr(args, name)})
+        _say(
+            "wrong tokens are expected when the log was decoded with another --beam, by another checkpoint, or with "
+            "another precision, other options or batches than those given here" + "".join(f"; {one}" for one in others)
+        )
+
+
+def _say(what: str) -> None:
+    print(f"specdec certify: {what}.", file=sys.stderr)

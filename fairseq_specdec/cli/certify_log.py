@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from fairseq_specdec.evaluation.generate_log import GeneratedSentence, GenerateL
 Twins = dict[int, list[int]]  # an id, and all ids that are printed like it
 
 
-def read_outputs(sentences: list[GeneratedSentence], dictionary: Dictionary) -> dict[int, Tensor]:
+def read_outputs(sentences: list[GeneratedSentence], dictionary: Dictionary) -> dict[int, list[Tensor]]:
     """Turn the H lines into ids.
 
     Args:
@@ -24,24 +25,65 @@ def read_outputs(sentences: list[GeneratedSentence], dictionary: Dictionary) -> 
         dictionary: the target dictionary.
 
     Returns:
-        for each sentence, by its place in the data, [n] int64, eos at the end.
+        for each sentence, by its place in the data, its hypotheses, best first: [n] int64, eos at the end.
 
     Raises:
         OptionError: there are no H or P lines, or they do not hold the dictionary's symbols.
     """
     if sentences[0].hypothesis is None or sentences[0].positional_scores is None:
         raise OptionError(["--gen must hold H and P lines, got a log without: give the whole log."])
-    outputs, unknown, uneven = {}, [], []
-    for sentence in sentences:
+    outputs, unknown, uneven = defaultdict(list), [], []
+    for sentence in (one for first in sentences for one in (first, *first.further)):
         symbols = [symbol for symbol in sentence.hypothesis.split(" ") if symbol]
         ids = [dictionary.index(symbol) for symbol in symbols]
         odd = [s for s, i in zip(symbols, ids, strict=True) if i == dictionary.unk() and s != dictionary.unk_word]
         unknown += [(sentence.id, symbol) for symbol in odd]
         if len(sentence.positional_scores) != len(ids) + 1:
             uneven.append(sentence)
-        outputs[sentence.id] = torch.tensor([*ids, dictionary.eos()])
+        outputs[sentence.id].append(torch.tensor([*ids, dictionary.eos()]))
     _refuse_changed_text(unknown, uneven)
-    return outputs
+    return dict(outputs)
+
+
+def read_scores(sentence: GeneratedSentence) -> tuple[float, list[float]]:
+    """Return the score of a hypothesis and those of its tokens, in base e."""
+    return sentence.score * math.log(2), [score * math.log(2) for score in sentence.positional_scores]
+
+
+def check_options(log: GenerateLog, beam: int, n_best: int) -> None:
+    """Check what a log tells about --beam and --nbest.
+
+    Raises:
+        OptionError: another beam or number of hypotheses than was given.
+    """
+    reasons = []
+    for name, given in (("beam", beam), ("nbest", n_best)):
+        told = log.options.get(name)
+        if told is not None and told != str(given):
+            default = " (the default of this command)" if given == 1 else ""
+            reasons.append(
+                f"--{name} must be that of the run, which its log says is {told}, got {given}{default}: pass "
+                f"--{name} {told}."
+            )
+    longest = max(log.sentences, key=lambda sentence: len(sentence.further))
+    most = 1 + len(longest.further)
+    if most > n_best and "nbest" not in log.options:
+        reasons.append(
+            f"--nbest must be that of the run, but --gen has {most} hypotheses of sentence {longest.id}, got {n_best}: "
+            f"pass the run's --beam and --nbest."
+        )
+    if reasons:
+        raise OptionError(reasons)
+
+
+def other_options(log: GenerateLog, given: dict[str, Any]) -> list[str]:
+    """Name the generation options of which a log tells another value than was given."""
+    told = [(name, log.options[name], value) for name, value in given.items() if name in log.options]
+    return [
+        f"--{name.replace('_', '-')} (the log says {text}, given is {value})"
+        for name, text, value in told
+        if text not in (str(value), str(value).removesuffix(".0"))
+    ]
 
 
 def check_data(log: GenerateLog, dataset: Any, dictionary: Dictionary, split: str) -> None:

@@ -17,6 +17,8 @@ _STARTED = re.compile(_INFO + r"fairseq_cli\.generate(?: \| |:)")
 _TRANSLATED = re.compile(_STARTED.pattern + r"Translated ([\d,]+) sentences")
 _SHOWN = 10  # missing sentences that a message names
 _AGAIN = "wait for fairseq-generate to end, or decode again."
+_OPTIONS = re.compile(_STARTED.pattern + r".*?'generation': \{([^{}]*)\}")  # the run's, as fairseq prints them
+_OPTION = re.compile(r"'(\w+)': ([^,]+)")
 _DICTIONARY = re.compile(_INFO + r"[\w.]+(?: \| |:)\[([^\]]+)\] dictionary: ")
 
 
@@ -40,6 +42,7 @@ class GeneratedSentence:
         detokenized: D line.
         score: of the H line (or the D line), base 2.
         positional_scores: P line, base 2.
+        further: the hypotheses behind the first (--nbest), best first, each with what its H, D and P lines say.
     """
 
     id: int
@@ -49,6 +52,7 @@ class GeneratedSentence:
     detokenized: str | None = None
     score: float | None = None
     positional_scores: tuple[float, ...] | None = None
+    further: tuple[GeneratedSentence, ...] = ()
 
 
 @dataclass
@@ -58,10 +62,12 @@ class GenerateLog:
     Args:
         sentences: sorted by id.
         languages: source and target language, empty if the log does not name them (standard output alone may not).
+        options: generation options of the run by their names in Python, as text; empty likewise.
     """
 
     sentences: list[GeneratedSentence]
     languages: list[str] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[int]:
@@ -74,7 +80,9 @@ class GenerateLog:
         return [i for i in range(max(present) + 1 if total is None else total) if i not in present]
 
 
-def read_generate_log(paths: Iterable[str | Path], option: str = "--gen", gaps: bool = False) -> GenerateLog:
+def read_generate_log(
+    paths: Iterable[str | Path], option: str = "--gen", gaps: bool = False, n_best: bool = False
+) -> GenerateLog:
     """Read one log, or the logs of all shards of one run.
 
     Args:
@@ -82,6 +90,7 @@ def read_generate_log(paths: Iterable[str | Path], option: str = "--gen", gaps: 
             writes with ``--results-path``.
         option: the option that named the files, for messages.
         gaps: take a log that lacks sentences, as runs with ``--skip-invalid-size-inputs-valid-test`` write it.
+        n_best: take a log with several hypotheses a sentence (``--nbest``).
 
     Returns:
         The sentences in the order of the data; without ``gaps`` all of 0..n-1.
@@ -94,7 +103,7 @@ def read_generate_log(paths: Iterable[str | Path], option: str = "--gen", gaps: 
     origin: dict[int, str] = {}
     for path in paths:
         name = f"{option} {path}"
-        part = _read_file(option, path)
+        part = _read_file(option, path, n_best)
         for sentence in part.sentences:
             if sentence.id in origin:
                 raise GenerateLogError(
@@ -105,6 +114,7 @@ def read_generate_log(paths: Iterable[str | Path], option: str = "--gen", gaps: 
         _check_kinds(name, log.sentences[:1] + part.sentences)
         log.sentences += part.sentences
         log.languages = log.languages or part.languages
+        log.options = log.options or part.options
     log.sentences.sort(key=lambda sentence: sentence.id)
     if not gaps:
         _check_complete(option, log)
@@ -120,35 +130,37 @@ def describe_missing(missing: Sequence[int], total: int) -> str:
     )
 
 
-def parse_generate_log(lines: list[str], name: str) -> GenerateLog:
+def parse_generate_log(lines: list[str], name: str, n_best: bool = False) -> GenerateLog:
     """Parse the lines of one log; sentences come out in the order of their ids, and some ids may be missing.
 
     Args:
         lines: without newlines. Lines of other kinds are passed over.
         name: what to call the log in messages.
+        n_best: see `read_generate_log`.
 
     Returns:
-        The sentences and the languages.
+        The sentences, the languages and the options.
 
     Raises:
         GenerateLogError: a line is cut short or there twice, a sentence lacks a kind of line that others have, or
             fairseq's own count of sentences is another.
     """
-    found: dict[int, dict[str, str]] = {}
+    found: dict[int, list[dict[str, str]]] = {}
     for number, line in enumerate(lines, start=1):
         match = _LINE.match(line)
         if match:
-            _store(found, match, f"{name} line {number}")
+            _store(found, match, f"{name} line {number}", n_best)
     sentences = [_sentence(name, i, found[i]) for i in sorted(found)]
     _check_kinds(name, sentences)
     _check_count(name, lines, len(found))
-    return GenerateLog(sentences, _languages(lines))
+    options = next((match[1] for line in lines if (match := _OPTIONS.search(line))), "")
+    return GenerateLog(sentences, _languages(lines), dict(_OPTION.findall(options)))
 
 
-def _read_file(option: str, path: str | Path) -> GenerateLog:
+def _read_file(option: str, path: str | Path, n_best: bool) -> GenerateLog:
     """Read one file; a file without any sentence is refused."""
     lines = read_lines(option, path)
-    log = parse_generate_log(lines, f"{option} {path}")
+    log = parse_generate_log(lines, f"{option} {path}", n_best)
     if not log.sentences:
         raise GenerateLogError(
             f"{option} must be the output of fairseq-generate, got {path} without one line that starts with "
@@ -165,24 +177,29 @@ def _ends_with_newline(path: str | Path) -> bool:
         return file.read(1) == b"\n"
 
 
-def _store(found: dict[int, dict[str, str]], match: re.Match[str], where: str) -> None:
-    """Keep one line's text under its sentence and kind."""
+def _store(found: dict[int, list[dict[str, str]]], match: re.Match[str], where: str, n_best: bool) -> None:
+    """Keep one line's text under its sentence, hypothesis and kind; lines of a kind stand best hypothesis first."""
     kind, text = match[1], match[3]
     if text is None or (kind in "HD" and "\t" not in text):
         raise GenerateLogError(
             f"{where} is cut short ({match[0]!r}): wait for fairseq-generate to end, or decode again."
         )
-    sentence = found.setdefault(int(match[2]), {})
-    if kind in sentence:
+    hypotheses = found.setdefault(int(match[2]), [{}])
+    place = sum(kind in texts for texts in hypotheses)
+    if place and (kind in "ST" or not n_best):
         raise GenerateLogError(
-            f"{where} is the second {kind}-{match[2]}, each sentence may be there once: give the log of one run, "
-            f"decoded with --nbest 1."
+            f"{where} is the second {kind}-{match[2]}, each sentence may be there once: give the log of one run"
+            + ("." if n_best else ", decoded with --nbest 1.")
         )
-    sentence[kind] = text
+    if place == len(hypotheses):
+        hypotheses.append({})
+    hypotheses[place][kind] = text
 
 
-def _sentence(name: str, index: int, texts: dict[str, str]) -> GeneratedSentence:
-    """Build the record of one sentence from the text of its lines."""
+def _sentence(name: str, index: int, hypotheses: list[dict[str, str]]) -> GeneratedSentence:
+    """Build the record of one sentence from the texts of its lines, hypothesis by hypothesis."""
+    texts, *behind = hypotheses
+    further = tuple(_sentence(name, index, [more]) for more in behind)
     score, hypothesis, detokenized = None, None, None
     try:
         if "D" in texts:
@@ -195,7 +212,8 @@ def _sentence(name: str, index: int, texts: dict[str, str]) -> GeneratedSentence
             f"{name} must hold numbers before the text of H, D and in P, got another thing for sentence {index} "
             f"({error}): give fairseq-generate's own output."
         ) from error
-    return GeneratedSentence(index, texts.get("S"), texts.get("T"), hypothesis, detokenized, score, positional)
+    kinds = (texts.get("S"), texts.get("T"), hypothesis, detokenized, score, positional)
+    return GeneratedSentence(index, *kinds, further)
 
 
 def _scored(text: str) -> tuple[float, str]:
@@ -227,10 +245,11 @@ def _check_kinds(name: str, sentences: list[GeneratedSentence]) -> None:
         present |= _kinds(sentence)
     for sentence in sentences:
         missing = sorted(present - _kinds(sentence))
+        missing += sorted({kind for more in sentence.further for kind in present - _kinds(more) - {"S", "T"}})
         if missing:
             raise GenerateLogError(
-                f"{name} has no {missing[0]}-{sentence.id} line though other sentences have one, so it is cut short or "
-                f"mixed with other output: decode again (--results-path keeps the output apart)."
+                f"{name} has no {missing[0]}-{sentence.id} line though other sentences (or hypotheses) have one, so it "
+                f"is cut short or mixed with other output: decode again (--results-path keeps the output apart)."
             )
 
 

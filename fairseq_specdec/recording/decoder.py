@@ -5,25 +5,19 @@ What cannot be recorded is decoded round by round.
 
 from __future__ import annotations
 
-import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.engine.graphs import Recorder
-from fairseq_specdec.recording.sessions import CannotRecordError, Session, Shape, step_up
+from fairseq_specdec.recording.inputs import Shape, step_up
+from fairseq_specdec.recording.sessions import Session
+from fairseq_specdec.recording.store import Sessions
 from fairseq_specdec.search.decode import Batch, SpecDecoder
 from fairseq_specdec.search.state import Decoded, Tally
-
-logger = logging.getLogger(__name__)
-
-MAX_ROWS = 128  # larger batches keep a GPU busy between launches, and filling them up would cost more
-MAX_BYTES = 4 << 30  # of all sessions' rows; the one that was not used for longest goes
-MAX_SESSIONS = 64
 
 
 class RecordedDecoder:
@@ -36,8 +30,7 @@ class RecordedDecoder:
 
     def __init__(self, decoder: SpecDecoder, recorder: Recorder) -> None:
         self.plain, self._recorder = decoder, recorder
-        self._sessions: OrderedDict[Shape, Session] = OrderedDict()
-        self._works = True
+        self._sessions: Sessions[Session] = Sessions()
 
     @torch.no_grad()
     def decode_all(self, batches: Iterator[Batch]) -> Iterator[Decoded]:
@@ -59,25 +52,12 @@ class RecordedDecoder:
             try:
                 yield from self._decode(shape, under_way, queue)
             except RuntimeError as error:
-                self._give_up(error)
+                self._sessions.give_up(error)
             for batch in under_way:  # none, unless the run failed, whose memory is free by now
                 yield self.plain.decode(batch)
 
-    def _give_up(self, error: RuntimeError) -> None:
-        """Free the memory, and go on without recording where that is what failed."""
-        self._sessions.clear()
-        if not (is_out_of_memory(error) or isinstance(error, CannotRecordError)):
-            raise error
-        self._works = not isinstance(error, CannotRecordError)
-        logger.warning("decoding without CUDA graphs (leave --cuda-graphs out): %s", error)
-
     def _shape_for(self, batch: Batch) -> Shape | None:
-        """Return the shape for a batch, None where it has to be decoded without recording."""
-        rows, width = batch.source.tokens.shape
-        shape = Shape(step_up(rows), step_up(width), step_up(max(batch.limits.max_len, 1)))
-        if not self._works or batch.limits.has_rules_of_rows or shape.rows > MAX_ROWS:
-            return None
-        return shape if all(encoder.can_run(shape.width) for encoder in self.plain.verifier.encoders) else None
+        return self._sessions.shape_for(batch, self.plain.verifier)
 
     def _decode(self, shape: Shape, under_way: deque[Batch], queue: _Queue) -> Iterator[Decoded]:
         """Decode a batch, and with it those behind it that there is room for, until no row is left.
@@ -133,17 +113,8 @@ class RecordedDecoder:
         return other
 
     def _session(self, shape: Shape, batch: Batch) -> Session:
-        """Return the session for a shape, a new one where there is none; forget those that have no room beside it."""
-        if shape not in self._sessions:
-            new = Session(shape, self.plain, self._recorder, batch)
-            while self._sessions and (
-                len(self._sessions) >= MAX_SESSIONS
-                or new.n_bytes + sum(old.n_bytes for old in self._sessions.values()) > MAX_BYTES
-            ):
-                self._sessions.popitem(last=False)
-            self._sessions[shape] = new
-        self._sessions.move_to_end(shape)
-        return self._sessions[shape]
+        """Return the session for a shape."""
+        return self._sessions.ready(shape, lambda: Session(shape, self.plain, self._recorder, batch))
 
 
 class _Queue:

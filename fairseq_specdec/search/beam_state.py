@@ -3,6 +3,9 @@
 S sentences, b beams of each. A step scores every beam, takes the best 2b continuations of a sentence, ends those of the
 first b that are eos, and goes on with the first b others: fairseq's ``SequenceGenerator``, to the letter. A beam's keys
 and values stay where they were written; what is reordered are the numbers of their slots.
+
+By torch a step is work on the same memory from the first to the last, at a place that the device knows, so that it can
+be recorded: what the host decides (how much of the beams is looked at, which edits come into question) is told.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from fairseq_specdec.blocks import Paths
 from fairseq_specdec.engine.native import beam as native_beam
 from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.rules.constrain import constrain
-from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.rules.limits import Limits, Reach
 from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.search.state import rows_to_keep
 from fairseq_specdec.search.ties import best_of_equals
@@ -68,6 +71,7 @@ class BeamState:
         first: [S] int64, the token every output starts with.
         beam: b.
         trace: gets every step, for the certificate; or None.
+        finished: [S] bool, sentences that are there to fill the batch up, or None.
 
     Attributes:
         step: index of the token that comes next, from 0.
@@ -75,7 +79,14 @@ class BeamState:
         n_steps: steps made, summed over the sentences that were not finished.
     """
 
-    def __init__(self, limits: Limits, first: Tensor, beam: int, trace: list[Step] | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        first: Tensor,
+        beam: int,
+        trace: list[Step] | None = None,
+        finished: Tensor | None = None,
+    ) -> None:
         self._trace = trace
         self.limits, self.beam, self.step = limits, beam, 0
         size = (first.size(0), beam, limits.max_len + 2)  # S, b, T
@@ -83,7 +94,8 @@ class BeamState:
         self._tokens[:, :, 0] = first[:, None]
         self._totals = torch.zeros(size, dtype=torch.float32, device=first.device)
         self._slots = torch.zeros(size, dtype=torch.int32, device=first.device)
-        self._spare = tuple(torch.zeros_like(part) for part in self._beams)  # filled by the next step
+        self._spare = tuple(torch.zeros_like(part) for part in self._beams)  # filled by the next step of compiled code
+        self._at = torch.zeros_like(first[:1])  # the step
         self._last = self._tokens[:, :, 0].contiguous()
         places = (size[0], beam + 1)
         self._ended = NBest(
@@ -93,7 +105,7 @@ class BeamState:
             first.new_zeros(places),
             torch.zeros_like(first),
         )
-        self._finished = torch.zeros_like(first, dtype=torch.bool)
+        self._finished = torch.zeros_like(first, dtype=torch.bool) if finished is None else finished.clone()
         self._rows = torch.arange(first.size(0), device=first.device)
         self._aside = NBest(*(part.clone() for part in self._ended))
         self.n_finished = self.n_steps = 0
@@ -117,23 +129,35 @@ class BeamState:
         """Slots of a sentence in use; the beams of the next pass take those behind them."""
         return 0 if self.step == 0 else 1 + (self.step - 1) * self.beam
 
-    def block(self) -> tuple[Tensor, Paths]:
-        """Return what to score: the newest token of each beam [S, N] int64, N = 1 at first, then b, and its path."""
-        width = 1 if self.step == 0 else self.beam
-        slots = self._slots[:, :width, : self.step + 1].contiguous()
-        depths = torch.full((slots.size(0), width), self.step, dtype=torch.int64, device=slots.device)
-        return self._last[:, :width].contiguous(), Paths(slots, depths)
+    def block(self, extent: int | None = None) -> tuple[Tensor, Paths]:
+        """Return what to score: the newest token of each beam [S, N] int64, N = 1 at first, then b, and its path.
 
-    def rank(self, lprobs: Tensor) -> Candidates:
+        Args:
+            extent: how many places of the beams to look at, at least step + 1; None: so many.
+        """
+        width = 1 if self.step == 0 else self.beam
+        slots = self._slots[:, :width, : self._extent(extent)].contiguous()
+        return self._last[:, :width].contiguous(), Paths(slots, self._steps(width))
+
+    def _extent(self, extent: int | None) -> int:
+        return self.step + 1 if extent is None else extent
+
+    def _steps(self, width: int) -> Tensor:
+        """Return the step for each of so many beams, [S, N] int64."""
+        return self._at.expand(self._finished.numel(), width).contiguous()
+
+    def rank(self, lprobs: Tensor, extent: int | None = None, reach: Reach | None = None) -> Candidates:
         """Find the best 2b continuations of each sentence.
 
         Args:
             lprobs: [S, N, V] float32, log-probabilities without NaN of what follows each beam. Changed in place.
+            extent: see `block`.
+            reach: what the step comes to, where it is not that of the limits.
 
         Which of equal scores comes first is decided by the call that fairseq makes.
         """
         if not rounds.can_run(lprobs):
-            return self._rank(self._constrain(lprobs))
+            return self._rank(self._constrain(lprobs, extent, reach))
         found, tied = native_beam.rank(self.limits, self._beams, self.step, lprobs)
         candidates = Candidates(*found)
         if tied is not None:
@@ -141,19 +165,18 @@ class BeamState:
                 part[tied] = again[tied]
         return candidates
 
-    def _constrain(self, lprobs: Tensor) -> Tensor:
+    def _constrain(self, lprobs: Tensor, extent: int | None, reach: Reach | None) -> Tensor:
         """Do to the scores what the options say."""
-        limits, width = self.limits, lprobs.size(1)
-        steps = torch.full(lprobs.shape[:2], self.step, dtype=torch.int64, device=lprobs.device)
-        reach = limits.reach(self.step, self.step)
-        return constrain(lprobs, steps, limits, reach, lambda: self._tokens[:, :width, : self.step + 1])
+        width, extent = lprobs.size(1), self._extent(extent)
+        reach = self.limits.reach(self.step, self.step) if reach is None else reach
+        return constrain(lprobs, self._steps(width), self.limits, reach, lambda: self._tokens[:, :width, :extent])
 
     def _rank(self, lprobs: Tensor) -> Candidates:
         """Find the best by torch; lprobs [S, N, V] are edited already."""
         symbols = lprobs.size(2)
         if self.step > 0:
             join_beams_at_end_of_prefix(self.limits, self.step, [*self._beams, lprobs])
-            lprobs = lprobs + self._totals[:, :, self.step - 1, None]
+            lprobs = lprobs + self._totals.index_select(2, self._at - 1)  # [S, b, 1]
         totals = lprobs.flatten(1)
         index = best_of_equals(totals, 2 * self.beam)
         return Candidates(totals.gather(1, index), index % symbols, torch.div(index, symbols, rounding_mode="floor"))
@@ -169,11 +192,18 @@ class BeamState:
             self.n_finished = native_beam.advance(
                 self.limits, self._beams, self.step, tuple(candidates), self._spare, self._last, ended
             )
+            self._spare, (self._tokens, self._totals, self._slots) = self._beams, self._spare
+            self._at += 1
         else:
-            self._end(candidates)
-            self._follow(candidates)
-        self._spare, (self._tokens, self._totals, self._slots) = self._beams, self._spare
+            self.settle(candidates)
+            self.n_finished = int(self._finished.sum())  # host sync: the loop's one
         self.step += 1
+
+    def settle(self, candidates: Candidates) -> Tensor:
+        """Do what `advance` does by torch, but for what the host knows; return [S] bool, who is finished."""
+        self._end(candidates)
+        self._follow(candidates)
+        return self._finished
 
     def _end(self, candidates: Candidates) -> None:
         """Put those of the first b candidates aside that are eos."""
@@ -184,31 +214,28 @@ class BeamState:
         place = torch.where(takes, order, self.beam)  # [S, b]
         wide = beams[..., None].expand(-1, -1, self._tokens.size(2))
         ended = self._tokens.gather(1, wide).roll(-1, 2)  # without the first token
-        ended[:, :, self.step] = self.limits.eos
-        totals = self._totals.gather(1, wide)
-        totals[:, :, self.step] = scores
+        ended.index_fill_(2, self._at, self.limits.eos)
+        totals = self._totals.gather(1, wide).index_copy_(2, self._at, scores[..., None])
         each = totals.diff(dim=2, prepend=torch.zeros_like(totals[:, :, :1]))
-        lengths = torch.full_like(tokens, self.step + 1)
+        lengths = (self._at + 1).expand_as(tokens)
         for part, value in zip(self._ended[:4], (ended, each, scores, lengths), strict=True):
             wide = place if part.dim() == 2 else place[..., None].expand_as(value)
             part.scatter_(1, wide, value)
         self._ended.n.add_(takes.sum(1))
 
     def _follow(self, candidates: Candidates) -> None:
-        """Fill the spare beams with the first b candidates that are no eos."""
+        """Go on with the first b candidates that are no eos."""
         scores, tokens, beams = candidates.going_on(self.limits.eos)
-        for part, spare in zip(self._beams, self._spare, strict=True):
-            spare.copy_(part.gather(1, beams[..., None].expand_as(part)))
-        new_tokens, new_totals, new_slots = self._spare
-        new_tokens[:, :, self.step + 1] = tokens
-        new_totals[:, :, self.step] = scores
-        columns = torch.arange(self.beam, device=tokens.device)
-        new_slots[:, :, self.step + 1] = 1 + self.step * self.beam + columns
-        self._last = tokens
-        self._finished |= self._ended.n.ge(self.beam) | scores.eq(-math.inf).all(1)
-        if self.step >= self.limits.max_len:
-            self._finished.fill_(True)
-        self.n_finished = int(self._finished.sum())  # host sync: the loop's one
+        for part in self._beams:
+            part.copy_(part.gather(1, beams[..., None].expand_as(part)))
+        following, columns = self._at + 1, torch.arange(self.beam, device=tokens.device)
+        slots = (1 + self._at * self.beam + columns).to(self._slots)  # [b]
+        self._tokens.index_copy_(2, following, tokens[..., None])
+        self._totals.index_copy_(2, self._at, scores[..., None])
+        self._slots.index_copy_(2, following, slots.expand_as(tokens)[..., None])
+        self._last.copy_(tokens)
+        self._finished |= self._ended.n.ge(self.beam) | scores.eq(-math.inf).all(1) | self._at.ge(self.limits.last_step)
+        self._at += 1
 
     def rows_to_keep(self) -> Tensor | None:
         """Return [S'] int64, the sentences to go on with, when dropping the finished ones pays, else None."""

@@ -236,12 +236,7 @@ def test_skipped_sentences_leave_the_batches_of_the_others_alone(data_bin, tmp_p
 
 
 def test_symbols_that_the_dictionary_has_twice_are_told_apart_by_the_verifier(certify, data_bin, tmp_path):
-    twins = tmp_path / "twins"
-    shutil.copytree(data_bin, twins)
-    entries = twins / "dict.en.txt"
-    lines = entries.read_text("utf-8").splitlines()
-    again = [f"{line.split()[0]} 1 #fairseq:overwrite" for line in ["<unk>", *lines[::2]]]
-    entries.write_text("\n".join([*lines, *again]) + "\n", "utf-8")
+    twins = tiny.with_twins(data_bin, tmp_path / "twins")
     path = tiny.save_verifier(tmp_path / "v.pt", twins)
     log = tiny.fairseq_generate(twins, path, tmp_path / "log")
     models, cfg = checkpoint_utils.load_model_ensemble([str(path)])

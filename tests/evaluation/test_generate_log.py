@@ -155,3 +155,33 @@ def test_file_without_sentences_is_refused(tmp_path, text):
 def test_missing_file_is_refused_under_the_name_of_the_option(tmp_path):
     with pytest.raises(OptionError, match="^--log must be a readable file"):
         read_generate_log([tmp_path / "no.log"], option="--log")
+
+
+def test_further_hypotheses_are_read_where_they_are_expected(tmp_path):
+    more = "H-0\t-0.75\tx\nD-0\t-0.75\tX\nP-0\t-0.5 -1.0\n"
+    path = write(tmp_path, block(0) + more + block(1))
+    first, second = read_generate_log([path], n_best=True).sentences
+    assert first.further == (GeneratedSentence(0, None, None, "x", "X", -0.75, (-0.5, -1.0)),)
+    assert second.further == ()
+    with pytest.raises(GenerateLogError, match=r"line 6 is the second H-0, .*--nbest 1"):
+        read_generate_log([path])
+
+
+def test_a_line_that_further_hypotheses_lack_is_named(tmp_path):
+    path = write(tmp_path, block(0) + "H-0\t-0.75\tx\nD-0\t-0.75\tX\n" + block(1))
+    with pytest.raises(GenerateLogError, match="has no P-0 line though other sentences"):
+        read_generate_log([path], n_best=True)
+    with pytest.raises(GenerateLogError, match=r"line 6 is the second S-0, each .*: give the log of one run\."):
+        read_generate_log([write(tmp_path, block(0) + block(0))], n_best=True)
+
+
+def test_results_path_file_tells_the_generation_options(tmp_path):
+    head = "2024-01-01 10:00:00 | INFO | fairseq_cli.generate | {'common': {'seed': 1}, 'generation': "
+    head += "{'_name': None, 'beam': 5, 'nbest': 1, 'lenpen': 1.0, 'replace_unk': None}, 'task': {'beam': 2}}\n"
+    log = read_generate_log([write(tmp_path, head + block(0) + TAIL.replace("3 sent", "1 sent", 1))])
+    assert {name: log.options[name] for name in ("beam", "nbest", "lenpen")} == {
+        "beam": "5",
+        "nbest": "1",
+        "lenpen": "1.0",
+    }
+    assert read_generate_log([write(tmp_path, block(0))]).options == {}

@@ -213,7 +213,7 @@ def test_a_drafter_that_cannot_read_sources_as_wide_drafts_until_there_are_some(
 
 
 def test_a_batch_that_cannot_be_recorded_is_decoded_in_its_turn(setting, monkeypatch):
-    monkeypatch.setattr("fairseq_specdec.recording.decoder.MAX_ROWS", 4)
+    monkeypatch.setattr("fairseq_specdec.recording.store.MAX_ROWS", 4)
     alone, recorder = run(setting, NoDrafter(), sorted_batches(setting[1], 4, 4, 8))
     assert 0 < recorder.n_rounds < alone
 
@@ -250,7 +250,7 @@ def test_an_error_when_a_batch_is_given_out_loses_none(setting):
 
 
 def test_a_run_in_little_memory_is_the_same_run(setting, monkeypatch):
-    monkeypatch.setattr("fairseq_specdec.recording.decoder.MAX_BYTES", 1)
+    monkeypatch.setattr("fairseq_specdec.recording.store.MAX_BYTES", 1)
     run(setting, NoDrafter(), sorted_batches(setting[1], 6, 3))
 
 
@@ -275,7 +275,7 @@ def test_memory_of_sessions_is_bounded(setting, data_bin, monkeypatch):
     one = next(batches(task, 1))
     fast.generate(models, one)
     (session,) = sessions(fast).values()
-    monkeypatch.setattr("fairseq_specdec.recording.decoder.MAX_BYTES", 3 * session.n_bytes)
+    monkeypatch.setattr("fairseq_specdec.recording.store.MAX_BYTES", 3 * session.n_bytes)
     for sample in batches(task, 2):
         fast.generate(models, sample)
         assert sum(s.n_bytes for s in sessions(fast).values()) <= 3 * session.n_bytes

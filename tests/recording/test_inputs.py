@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_specdec.recording.sessions import Shape, step_up
+from fairseq_specdec.recording.inputs import Shape, step_up
 
 
 def test_steps_leave_at_most_a_third_empty():
