@@ -1,0 +1,128 @@
+"""Siblings of fairseq's tasks for several languages, as users meet them: the same lines as by the stock command."""
+
+import json
+import logging
+
+import pytest
+from fairseq import tasks
+
+from fairseq_specdec.config import OptionError
+from tests import tiny
+from tests.tasks import many
+from tests.tasks.test_drop_in import lines_of
+from tests.tasks.test_translation_specdec import assert_same_lines
+
+PAIR = ("-s", "de", "-t", "en")
+BATCH = ("--batch-size", 7)
+BEAMS = {
+    "greedy": ("--beam", 1),
+    "four": ("--beam", 4, "--nbest", 3, "--lenpen", 1.5, "--min-len", 4),
+    "no bigram twice": ("--beam", 2, "--no-repeat-ngram-size", 2),
+    "prefix": ("--beam", 3, "--prefix-size", 2),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return many.make_data(tmp_path_factory.mktemp("many") / "data-bin")
+
+
+@pytest.fixture(scope="module")
+def saved(data):
+    """Checkpoints by the name of their kind."""
+    return {name: many.save(data.parent / f"{i}.pt", data, kind) for i, (name, kind) in enumerate(many.KINDS.items())}
+
+
+def run(folder, data, saved, name, *extra, ours=True, pair=PAIR):
+    kind = many.KINDS[name]
+    task = ("--task", kind.ours if ours else kind.stock)
+    return lines_of(folder, data, saved[name], *task, *kind.arguments, *pair, *BATCH, *extra)
+
+
+@pytest.mark.parametrize("beam", BEAMS)
+@pytest.mark.parametrize("name", many.KINDS)
+def test_lines_are_those_of_fairseqs_own_task(data, saved, tmp_path, caplog, name, beam):
+    stock = run(tmp_path / "stock", data, saved, name, *BEAMS[beam], ours=False)
+    ours = run(tmp_path / "ours", data, saved, name, *BEAMS[beam])
+    assert_same_lines(stock, ours)
+    assert "fairseq's own generator" not in caplog.text
+    outputs = {line.split("\t")[1] for label, line in stock.items() if label[0] == "H"}
+    assert len(outputs) > 20
+    if name in ("M2M-100", "NLLB", "mBART's names"):
+        assert not any("__en__" in text or "[en]" in text for text in outputs)  # what is forced is stripped
+
+
+@pytest.mark.parametrize("name", ["M2M-100", "languages in place of eos", "a model for each pair", "mBART"])
+def test_the_other_direction_is_translated_by_the_same_checkpoint(data, saved, tmp_path, name):
+    back = ("-s", "en", "-t", "de")
+    stock = run(tmp_path / "stock", data, saved, name, "--beam", 2, ours=False, pair=back)
+    assert_same_lines(stock, run(tmp_path / "ours", data, saved, name, "--beam", 2, pair=back))
+
+
+@pytest.fixture(scope="module")
+def drafters(data, saved, tmp_path_factory):
+    """Options of every drafter, by the name of a kind: a trained one needs the task's dictionary."""
+    folder, found = tmp_path_factory.mktemp("drafters"), {}
+    for i, (name, kind) in enumerate(many.KINDS.items()):
+        _, cfg = tiny.build_model(data, task=kind.stock, **{**kind.options, **kind.arch})
+        dictionary, place = tasks.setup_task(cfg.task).target_dictionary, folder / str(i)
+        place.mkdir()
+        for language in ("de", "en"):
+            dictionary.save(str(place / f"dict.{language}.txt"))
+        nat = tiny.save_random(place / "nat.pt", place, arch="spec_drafter_tiny", task="spec_drafter", block_size=6)
+        found[name] = {
+            "nat": ("--drafter-path", nat),
+            "input": (),
+            "ngram": ("--ngram-corpus", data / "train.en"),
+            "file": ("--draft-file", data / "test.en"),
+        }
+    return found
+
+
+@pytest.mark.parametrize("drafter", ["nat", "input", "ngram", "file"])
+@pytest.mark.parametrize("name", many.KINDS)
+def test_drafters_leave_the_lines_as_they_are(data, saved, drafters, tmp_path, name, drafter):
+    stock = run(tmp_path / "stock", data, saved, name, "--beam", 1, ours=False)
+    asked = ("--drafter", drafter, *drafters[name][drafter], "--block-size", 5)
+    counted = ("--spec-stats", tmp_path / "stats.json", "--certify")
+    assert_same_lines(stock, run(tmp_path / "ours", data, saved, name, "--beam", 1, *asked, *counted))
+    stats = json.loads((tmp_path / "stats.json").read_text())
+    assert stats["drafted"] > 0
+    assert stats["certificate"]["wrong"] == 0
+
+
+def test_beams_are_certified(data, saved, tmp_path):
+    for name in many.KINDS:
+        run(tmp_path / name, data, saved, name, "--beam", 3, "--certify", "--spec-stats", tmp_path / "stats.json")
+        certificate = json.loads((tmp_path / "stats.json").read_text())["certificate"]
+        assert certificate["tokens"] > 100
+        assert certificate["wrong"] == 0
+
+
+@pytest.mark.parametrize("name", ["M2M-100", "languages in place of eos", "pairs that share", "mBART"])
+@pytest.mark.parametrize(
+    "extra", [("--sampling", "--sampling-topk", 3, "--nbest", 2), ("--match-source-len",)], ids=["topk", "len"]
+)
+def test_what_the_engine_cannot_do_is_decoded_by_fairseqs_task_with_one_warning(
+    data, saved, tmp_path, caplog, name, extra
+):
+    is_ours = extra == ("--match-source-len",) and name != "mBART"  # where fairseq's task has another meaning for it
+    stock = run(tmp_path / "stock", data, saved, name, "--beam", 2, *extra, ours=False)
+    caplog.set_level(logging.WARNING)
+    ours = run(tmp_path / "ours", data, saved, name, "--beam", 2, *extra)
+    if is_ours:
+        assert_same_lines(stock, ours)
+    else:
+        assert stock == ours
+    assert caplog.text.count("fairseq's own generator") == int(not is_ours)
+
+
+def test_references_are_scored_by_fairseq(data, saved, tmp_path):
+    for name in ("M2M-100", "mBART"):  # fairseq cannot score by a model for each pair
+        stock = run(tmp_path / f"{name}0", data, saved, name, "--score-reference", ours=False)
+        assert_same_lines(stock, run(tmp_path / f"{name}1", data, saved, name, "--score-reference"))
+
+
+def test_drafts_that_the_engine_cannot_check_are_refused(data, saved, tmp_path):
+    with pytest.raises(OptionError, match=r"--drafter input needs this package's engine.*--sampling"):
+        run(tmp_path, data, saved, "M2M-100", "--beam", 1, "--drafter", "input", "--sampling")
