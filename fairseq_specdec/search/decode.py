@@ -116,7 +116,7 @@ class SpecDecoder:
             return DraftBlock.empty(state)
         began = clock.now()
         draft = self.drafter.propose(state)
-        draft = state.trim(draft, width.cut(draft, limit, state.finished))
+        draft = state.force(state.trim(draft, width.cut(draft, limit, state.finished)))
         width.drafted(began)
         return draft
 

@@ -91,6 +91,27 @@ def test_drafters_leave_the_lines_as_they_are(data, saved, drafters, tmp_path, n
     assert stats["certificate"]["wrong"] == 0
 
 
+def test_forced_languages_cost_no_round_and_are_no_drafts(data, saved, tmp_path):
+    stock = run(tmp_path / "stock", data, saved, "M2M-100", "--beam", 1, ours=False)
+    outputs = [stock[f"H-{i} 1"].split("\t")[1] for i in range(tiny.SPLITS["test"])]
+    counts = {}
+    for language in ("", "__en__ ", "__fr__ "):
+        guesses = tmp_path / "guesses.txt"
+        guesses.write_text("".join(f"{language}{line}\n" for line in outputs), "utf-8")
+        asked = ("--drafter", "file", "--draft-file", guesses, "--block-size", 40)
+        counted = ("--spec-stats", tmp_path / "stats.json")
+        ours = run(tmp_path / (language.strip() or "none"), data, saved, "M2M-100", "--beam", 1, *asked, *counted)
+        assert_same_lines(stock, ours)
+        counts[language] = json.loads((tmp_path / "stats.json").read_text())
+    right, wrong = counts["__en__ "], counts["__fr__ "]
+    assert right["rounds"] == right["sentences"]
+    # of each sentence the language is forced; all else was guessed, but for an eos at the maximum length
+    assert 0 <= right["tokens"] - right["sentences"] - right["accepted"] <= 2
+    assert right["drafted"] >= right["accepted"]
+    assert (wrong["rounds"], wrong["accepted"]) == (right["rounds"], right["accepted"])
+    assert counts[""]["rounds"] <= 3 * right["rounds"]
+
+
 def test_beams_are_certified(data, saved, tmp_path):
     for name in many.KINDS:
         run(tmp_path / name, data, saved, name, "--beam", 3, "--certify", "--spec-stats", tmp_path / "stats.json")
