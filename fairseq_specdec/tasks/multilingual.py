@@ -1,5 +1,7 @@
 """Siblings of fairseq's tasks for models of several languages."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Optional
 
 from fairseq.models import ARCH_MODEL_REGISTRY
@@ -8,10 +10,11 @@ from fairseq.tasks import register_task
 from fairseq.tasks.multilingual_translation import MultilingualTranslationTask
 from fairseq.tasks.translation_from_pretrained_bart import TranslationFromPretrainedBARTTask
 from fairseq.tasks.translation_multi_simple_epoch import TranslationMultiSimpleEpochTask
-from torch import nn
+from torch import Tensor, nn
 
+from fairseq_specdec.config import OptionError
 from fairseq_specdec.options import Conventions
-from fairseq_specdec.tasks.speculative import SpeculativeTask
+from fairseq_specdec.tasks.speculative import Direction, SpeculativeTask, Start
 
 
 @register_task("translation_multi_specdec")
@@ -22,6 +25,34 @@ class TranslationMultiSpecDecTask(SpeculativeTask, TranslationMultiSimpleEpochTa
         """Return which tokens are no text: that of the target language, where it is forced."""
         language = self._language_token()
         return Conventions(strip=frozenset() if language is None else frozenset({language}))
+
+    def begin(self, sources: list[Tensor], direction: Direction) -> tuple[list[Tensor], Start]:
+        """Put sources into the model's terms, for any direction between the languages of the task."""
+        with self._translating(direction):
+            data = self.build_dataset_for_inference(sources, [len(source) for source in sources])
+            alone = list(self.alone(data))
+            language = self._language_token()
+        if self.args.lang_tok_replacing_bos_eos:
+            return alone, Start(first=language)
+        return alone, Start(prefix=language)
+
+    @contextmanager
+    def _translating(self, direction: Direction) -> Iterator[None]:
+        """Have fairseq's task translate in a direction for this long."""
+        args, unknown = self.args, sorted({language for language in direction} - set(self.langs))
+        if unknown:
+            raise OptionError([
+                f"{option} must be one of {', '.join(self.langs)}, got {language}: choose one."
+                for option, language in direction._asdict().items() if language in unknown
+            ])  # fmt: skip
+        for language in direction:  # all have one dictionary; fairseq reads it for the languages of a run only
+            self.dicts.setdefault(language, self.source_dictionary)
+        was = Direction(args.source_lang, args.target_lang)
+        try:
+            args.source_lang, args.target_lang = direction
+            yield
+        finally:
+            args.source_lang, args.target_lang = was
 
     def _language_token(self) -> Optional[int]:
         """Return the id that names the target language, None where the options ask for none."""
@@ -40,6 +71,10 @@ class MultilingualTranslationSpecDecTask(SpeculativeTask, MultilingualTranslatio
     def verifiers(self, models: list[nn.Module]) -> list[nn.Module]:
         """Return what decodes this pair of languages."""
         return [model.models[self.lang_pairs[0]] for model in models]
+
+    def alone(self, data: Any) -> Iterator[Tensor]:
+        """Yield each sentence of a data set that holds one for each pair of languages."""
+        return super().alone(data.datasets[self.lang_pairs[0]])
 
 
 @register_task("translation_from_pretrained_bart_specdec")

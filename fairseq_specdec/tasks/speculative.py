@@ -1,15 +1,16 @@
 """What the tasks of this package have in common: their options, their generator, looking ahead."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import fields
 from functools import partial
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from fairseq.dataclass.configs import GenerationConfig
 from torch import Tensor, nn
 
 from fairseq_specdec import drafters  # noqa: F401 (registers them)
-from fairseq_specdec.config import SpecConfig
+from fairseq_specdec.config import OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.engine.support import UnsupportedModelError
@@ -27,6 +28,25 @@ from fairseq_specdec.wording import for_eval_bleu, worded
 
 logger = logging.getLogger(__name__)
 _in_training = partial(for_eval_bleu, names=[option.name for option in fields(GenerationConfig)])
+
+
+class Direction(NamedTuple):
+    """From one language to another."""
+
+    source_lang: str
+    target_lang: str
+
+
+class Start(NamedTuple):
+    """How the outputs of a direction begin.
+
+    Args:
+        prefix: id that is forced as their first token, or None.
+        first: id that stands before their first token, None for the usual one.
+    """
+
+    prefix: Optional[int] = None
+    first: Optional[int] = None
 
 
 class SpeculativeTask:
@@ -81,6 +101,26 @@ class SpeculativeTask:
     def why_stock(self, args: Any, **asked: bool) -> list[str]:
         """List the generation options that fairseq's own generator has to decode with, see `options.why_stock`."""
         return why_stock(args, len(self.target_dictionary), **asked)
+
+    def begin(self, sources: list[Tensor], direction: Direction) -> tuple[list[Tensor], Start]:
+        """Put sources into the model's terms, for a direction that a caller asks for.
+
+        Args:
+            sources: ids [n] int64 each, ending in eos.
+            direction: from which language to which.
+
+        Returns:
+            the sources as the encoder reads them, and how their outputs begin.
+
+        Raises:
+            OptionError: the task does not translate in this direction.
+        """
+        own = Direction(self.asked.source_lang, self.asked.target_lang)
+        raise OptionError([
+            f"{name} must be left to the model with this task, which translates from one language to another, got "
+            f"{value}: leave it out for {loaded}, or load the model again."
+            for name, value, loaded in zip(own._fields, direction, own, strict=True)
+        ])  # fmt: skip
 
     # what they do the same
 
@@ -200,9 +240,12 @@ class SpeculativeTask:
         """Return fairseq's data set of sentences that were typed; remember their order."""
         data = super().build_dataset_for_inference(src_tokens, src_lengths, constraints=constraints)
         # as they will be in a batch: a task may add a language to a sentence
-        alone = (data.collater([data[i]])["net_input"]["src_tokens"][0] for i in range(len(src_tokens)))
-        self._places.read(alone, self.source_dictionary.pad())
+        self._places.read(self.alone(data), self.source_dictionary.pad())
         return data
+
+    def alone(self, data: Any) -> Iterator[Tensor]:
+        """Yield each sentence [n] int64 of such a data set as the encoder reads it: a batch of one has no padding."""
+        yield from (data.collater([data[i]])["net_input"]["src_tokens"][0] for i in range(len(data)))
 
     def inference_step(
         self, generator: Any, models: list[nn.Module], sample: dict[str, Any], prefix_tokens: Any = None, **options: Any

@@ -1,16 +1,20 @@
 """Siblings of fairseq's tasks for several languages, as users meet them: the same lines as by the stock command."""
 
+import functools
+import gc
 import json
 import logging
 
 import pytest
 from fairseq import tasks
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq_cli import interactive
 
 from fairseq_specdec.config import OptionError
 from tests import tiny
 from tests.tasks import many
 from tests.tasks.test_drop_in import lines_of
-from tests.tasks.test_translation_specdec import assert_same_lines
+from tests.tasks.test_translation_specdec import assert_same_lines, parse
 
 PAIR = ("-s", "de", "-t", "en")
 BATCH = ("--batch-size", 7)
@@ -20,6 +24,9 @@ BEAMS = {
     "no bigram twice": ("--beam", 2, "--no-repeat-ngram-size", 2),
     "prefix": ("--beam", 3, "--prefix-size", 2),
 }
+
+
+WITH_RULES = ("M2M-100", "languages in place of eos", "pairs that share", "mBART")
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +46,23 @@ def run(folder, data, saved, name, *extra, ours=True, pair=PAIR):
     return lines_of(folder, data, saved[name], *task, *kind.arguments, *pair, *BATCH, *extra)
 
 
-@pytest.mark.parametrize("beam", BEAMS)
-@pytest.mark.parametrize("name", many.KINDS)
-def test_lines_are_those_of_fairseqs_own_task(data, saved, tmp_path, caplog, name, beam):
-    stock = run(tmp_path / "stock", data, saved, name, *BEAMS[beam], ours=False)
+@pytest.fixture(scope="module")
+def greedy(data, saved, tmp_path_factory):
+    """What fairseq's own task prints, by the name of the kind, decoded once."""
+    folder = tmp_path_factory.mktemp("stock")
+    return functools.cache(lambda name: run(folder / name, data, saved, name, "--beam", 1, ours=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "beam"),
+    [(name, beam) for name in many.KINDS for beam in ("greedy", "four")]
+    + [(name, beam) for name in WITH_RULES for beam in ("no bigram twice", "prefix")],
+)
+def test_lines_are_those_of_fairseqs_own_task(data, saved, greedy, tmp_path, caplog, name, beam):
+    if beam == "greedy":
+        stock = greedy(name)
+    else:
+        stock = run(tmp_path / "stock", data, saved, name, *BEAMS[beam], ours=False)
     ours = run(tmp_path / "ours", data, saved, name, *BEAMS[beam])
     assert_same_lines(stock, ours)
     assert "fairseq's own generator" not in caplog.text
@@ -79,20 +99,22 @@ def drafters(data, saved, tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("drafter", ["nat", "input", "ngram", "file"])
-@pytest.mark.parametrize("name", many.KINDS)
-def test_drafters_leave_the_lines_as_they_are(data, saved, drafters, tmp_path, name, drafter):
-    stock = run(tmp_path / "stock", data, saved, name, "--beam", 1, ours=False)
+@pytest.mark.parametrize(
+    ("name", "drafter"),
+    [(name, drafter) for name in WITH_RULES for drafter in ("nat", "input", "ngram", "file")]
+    + [(name, "input") for name in many.KINDS if name not in WITH_RULES],
+)
+def test_drafters_leave_the_lines_as_they_are(data, saved, greedy, drafters, tmp_path, name, drafter):
     asked = ("--drafter", drafter, *drafters[name][drafter], "--block-size", 5)
     counted = ("--spec-stats", tmp_path / "stats.json", "--certify")
-    assert_same_lines(stock, run(tmp_path / "ours", data, saved, name, "--beam", 1, *asked, *counted))
+    assert_same_lines(greedy(name), run(tmp_path / "ours", data, saved, name, "--beam", 1, *asked, *counted))
     stats = json.loads((tmp_path / "stats.json").read_text())
     assert stats["drafted"] > 0
     assert stats["certificate"]["wrong"] == 0
 
 
-def test_forced_languages_cost_no_round_and_are_no_drafts(data, saved, tmp_path):
-    stock = run(tmp_path / "stock", data, saved, "M2M-100", "--beam", 1, ours=False)
+def test_forced_languages_cost_no_round_and_are_no_drafts(data, saved, greedy, tmp_path):
+    stock = greedy("M2M-100")
     outputs = [stock[f"H-{i} 1"].split("\t")[1] for i in range(tiny.SPLITS["test"])]
     counts = {}
     for language in ("", "__en__ ", "__fr__ "):
@@ -113,14 +135,14 @@ def test_forced_languages_cost_no_round_and_are_no_drafts(data, saved, tmp_path)
 
 
 def test_beams_are_certified(data, saved, tmp_path):
-    for name in many.KINDS:
+    for name in WITH_RULES:
         run(tmp_path / name, data, saved, name, "--beam", 3, "--certify", "--spec-stats", tmp_path / "stats.json")
         certificate = json.loads((tmp_path / "stats.json").read_text())["certificate"]
         assert certificate["tokens"] > 100
         assert certificate["wrong"] == 0
 
 
-@pytest.mark.parametrize("name", ["M2M-100", "languages in place of eos", "pairs that share", "mBART"])
+@pytest.mark.parametrize("name", WITH_RULES)
 @pytest.mark.parametrize(
     "extra", [("--sampling", "--sampling-topk", 3, "--nbest", 2), ("--match-source-len",)], ids=["topk", "len"]
 )
@@ -147,3 +169,23 @@ def test_references_are_scored_by_fairseq(data, saved, tmp_path):
 def test_drafts_that_the_engine_cannot_check_are_refused(data, saved, tmp_path):
     with pytest.raises(OptionError, match=r"--drafter input needs this package's engine.*--sampling"):
         run(tmp_path, data, saved, "M2M-100", "--beam", 1, "--drafter", "input", "--sampling")
+
+
+@pytest.mark.parametrize("name", WITH_RULES)
+def test_guesses_find_their_sentences_in_what_is_typed(data, saved, tmp_path, capsys, name):
+    kind, lines = many.KINDS[name], (data / "test.de").read_text("utf-8").splitlines()[:5]
+    (tmp_path / "text").write_text("\n".join(lines) + "\n", "utf-8")
+    found = {}
+    for task in (kind.stock, kind.ours):
+        argv = [data, "--task", task, *kind.arguments, *PAIR, "--path", saved[name], "--cpu", "--beam", 1]
+        argv += ["--input", tmp_path / "text", "--buffer-size", 3, "--batch-size", 3, "--max-len-b", 20]
+        if task == kind.ours:
+            (tmp_path / "guesses").write_text("\n".join(found[kind.stock]) + "\n", "utf-8")
+            argv += ["--drafter", "file", "--draft-file", tmp_path / "guesses", "--block-size", 40]
+            argv += ["--spec-stats", tmp_path / "stats.json"]
+        interactive.main(convert_namespace_to_omegaconf(parse([str(word) for word in argv])))
+        out = capsys.readouterr().out.splitlines()
+        found[task] = [line.split("\t")[2] for line in out if line.startswith("H-")]
+    gc.collect()  # the statistics are written when the generator goes
+    assert found[kind.ours] == found[kind.stock]
+    assert json.loads((tmp_path / "stats.json").read_text())["acceptance_length"] > 3
