@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,26 @@ from fairseq_specdec.config import OptionError
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def sort_options(options: dict[str, Any], generation: Namespace, text: Namespace) -> None:
-    """Put each option of `load` where it belongs, in place.
+def sort_options(
+    options: dict[str, Any], generation: Namespace, text: Namespace, task_options: Collection[str] = ()
+) -> dict[str, Any]:
+    """Put each option of `load` where it belongs, in place; return those of the task.
 
     Raises:
         OptionError: lists options that are unknown, have no meaning here, or are missing.
     """
     names = {option.name for option in fields(GenerationConfig)} - {"_name", "prefix_size", "score_reference"}
     text_options = _text_options("bpe", text.bpe) | _text_options("tokenizer", text.tokenizer)
-    reasons = []
+    reasons, of_task = [], {name: value for name, value in options.items() if name in task_options}
     for name, value in options.items():
+        if name in of_task:
+            continue
         if name in names:
             setattr(generation, name, value)
         elif name in text_options:
             setattr(text, name, value)
         else:
-            near = difflib.get_close_matches(name, [*names, *text_options], n=1)
+            near = difflib.get_close_matches(name, [*names, *text_options, *task_options], n=1)
             hint = f"did you mean {near[0]}?" if near else "leave it out."
             reasons.append(f"{name} must be an option of generation, bpe or tokenizer, got {name}={value!r}: {hint}")
     reasons += [
@@ -46,6 +50,7 @@ def sort_options(options: dict[str, Any], generation: Namespace, text: Namespace
     ]
     if reasons:
         raise OptionError(reasons)
+    return of_task
 
 
 def _text_options(kind: str, choice: str | None) -> dict[str, bool]:
@@ -116,3 +121,24 @@ def _why_no_ids(ids: Tensor, dictionary: Any) -> str:
     if lowest < 0 or highest >= len(dictionary):
         return f"hold ids of the source dictionary, 0 to {len(dictionary) - 1}, got {lowest} to {highest}"
     return ""
+
+
+def one_for_each(name: str, value: str | Sequence[str] | None, n_sentences: int, usual: str) -> list[str]:
+    """Return a language for each sentence.
+
+    Args:
+        name: of the argument.
+        value: one language for all, one for each, or None for the usual.
+        n_sentences: how many there are.
+        usual: the language that the model was loaded with.
+
+    Raises:
+        OptionError: their number is another.
+    """
+    each = [usual if value is None else value] * n_sentences if value is None or isinstance(value, str) else list(value)
+    if len(each) != n_sentences:
+        raise OptionError([
+            f"{name} must be one language, or one for each of the {n_sentences} sentences, got {len(each)}: "
+            "give as many."
+        ])  # fmt: skip
+    return each

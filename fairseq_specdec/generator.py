@@ -23,7 +23,7 @@ from fairseq_specdec.engine.support import check_supported
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.hypotheses import Hypotheses, align, rank_hypotheses
-from fairseq_specdec.options import GenerationOptions
+from fairseq_specdec.options import Conventions, GenerationOptions
 from fairseq_specdec.recording.ahead import AheadDecoder, Upcoming
 from fairseq_specdec.recording.decoder import RecordedDecoder
 from fairseq_specdec.rules.limits import Limits
@@ -49,7 +49,12 @@ def source_lengths(net_input: NetInput, pad: int) -> Tensor:
 
 
 def limits_of(
-    options: GenerationOptions, dictionary: Any, models: list[nn.Module], source: Source, prefix: Tensor | None
+    options: GenerationOptions,
+    dictionary: Any,
+    models: list[nn.Module],
+    source: Source,
+    prefix: Tensor | None,
+    eos: int | None = None,
 ) -> Limits:
     """Say what the generation options mean for a batch.
 
@@ -59,6 +64,7 @@ def limits_of(
         models: the verifier; its positions bound the length.
         source: the batch.
         prefix: [B, P] int64 or None, see `Limits`.
+        eos: that of the task; None: the dictionary's.
 
     Raises:
         OptionError: --min-len exceeds the maximum length.
@@ -68,7 +74,7 @@ def limits_of(
     return Limits(
         pad=dictionary.pad(),
         unk=dictionary.unk(),
-        eos=dictionary.eos(),
+        eos=dictionary.eos() if eos is None else eos,
         max_len=options.max_len(source.tokens.size(1), int(match_lengths.max()), model_max),
         min_len=options.min_len,
         unk_penalty=options.unkpen,
@@ -84,13 +90,16 @@ def batch_of(
     models: list[nn.Module],
     sample: dict[str, Any],
     prefix_tokens: Tensor | None = None,
-    bos_token: int | None = None,
+    bos_token: int | Tensor | None = None,
+    eos: int | None = None,
 ) -> Batch:
     """Say what a sample asks for; arguments as of `limits_of` and of `SpecGenerator.generate`."""
     net_input, pad = sample["net_input"], dictionary.pad()
     source = Source(net_input["src_tokens"], source_lengths(net_input, pad), pad, sample.get("id"))
-    limits = limits_of(options, dictionary, models, source, prefix_tokens)
-    first = source.lengths.new_full(source.lengths.shape, dictionary.eos() if bos_token is None else bos_token)
+    limits = limits_of(options, dictionary, models, source, prefix_tokens, eos)
+    first = torch.full_like(source.lengths, limits.eos)
+    if bos_token is not None:
+        first[:] = bos_token
     return Batch(source, net_input, limits, first)
 
 
@@ -105,6 +114,7 @@ class SpecGenerator:
         stats: adds up what happens; its config also says beta, tau and whether to certify.
         adaptive: let the number of draft tokens follow what pays on this machine, up to the drafter's block size.
         upcoming: knows the samples that come next, so that rounds on a GPU may work on them, too; None: nobody does.
+        conventions: the task's.
 
     Raises:
         UnsupportedModelError: the engine cannot run one of the models.
@@ -119,13 +129,14 @@ class SpecGenerator:
         stats: SpecStats,
         adaptive: bool = False,
         upcoming: Upcoming | None = None,
+        conventions: Conventions = Conventions(),  # noqa: B008 (it is frozen)
     ) -> None:
         for model in models:
             model.eval()  # returns None once fairseq has prepared a model for inference
         self.models = models
         self.dictionary = dictionary
-        self.eos = dictionary.eos()
-        self.symbols_to_strip_from_output = {self.eos}
+        self.eos = dictionary.eos() if conventions.eos is None else conventions.eos
+        self.symbols_to_strip_from_output = {self.eos, *conventions.strip}
         self.drafter = drafter
         self.options = options
         self.stats = stats
@@ -148,7 +159,7 @@ class SpecGenerator:
         sample: dict[str, Any],
         prefix_tokens: Tensor | None = None,
         constraints: Tensor | None = None,
-        bos_token: int | None = None,
+        bos_token: int | Tensor | None = None,
     ) -> Hypotheses:
         """Decode one sample.
 
@@ -158,7 +169,7 @@ class SpecGenerator:
                 there, each sentence's place in the data.
             prefix_tokens: [B, P] int64, forced first tokens, pad where a row has fewer.
             constraints: must be None.
-            bos_token: the token to start from instead of eos.
+            bos_token: the token to start from instead of eos, or one for each sentence, [B] int64.
 
         Returns:
             for each sentence its hypotheses, best first (one without beams), each a dict of tokens [n] int64 (ending in
@@ -175,8 +186,10 @@ class SpecGenerator:
         self.stats.is_partial = False
         return hypotheses
 
-    def _generate(self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | None) -> Hypotheses:
-        batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token)
+    def _generate(
+        self, sample: dict[str, Any], prefix_tokens: Tensor | None, bos_token: int | Tensor | None
+    ) -> Hypotheses:
+        batch = batch_of(self.options, self.dictionary, self.models, sample, prefix_tokens, bos_token, self.eos)
         found = self._decode(batch)
         sentences = rank_hypotheses(found, self.options, (batch.source.lengths - EOS_NOT_MATCHED).tolist())
         if self.options.print_alignment:
@@ -255,7 +268,7 @@ class SpecGenerator:
         is_exact = self.stats.config.beta == 1 or not self.drafter.learns
         device = self.models[0].decoder.embed_tokens.weight.device
         # without self, whose life has to end in time
-        asks = partial(batch_of, self.options, self.dictionary, self.models)
+        asks = partial(batch_of, self.options, self.dictionary, self.models, eos=self.eos)
 
         def pulled(sample: dict[str, Any]) -> Batch:
             wanted = {name: sample[name] for name in ("net_input", "id") if name in sample}

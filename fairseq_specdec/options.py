@@ -60,6 +60,19 @@ class GenerationOptions:
         return max_len
 
 
+@dataclass(frozen=True)
+class Conventions:
+    """What a task holds of the output, whatever the options.
+
+    Args:
+        eos: id that ends an output, and begins it unless a batch says otherwise; None: the dictionary's.
+        strip: further ids that are no text, such as the token that names the language.
+    """
+
+    eos: int | None = None
+    strip: frozenset[int] = frozenset()
+
+
 class StockNeeded(OptionError):
     """fairseq's own generator has to decode; ``reasons`` lists what for."""
 

@@ -130,7 +130,7 @@ def build_model(data: Path, seed: int = 1, **arch_options: Any) -> tuple[nn.Modu
         data: data-bin folder.
         seed: of the weights.
         **arch_options: options of fairseq-train by their Python names; True becomes a flag, False and None are left
-            out. Default: arch transformer, width 32, 2 heads, 2 + 2 layers.
+            out. Default: de to en, arch transformer, width 32, 2 heads, 2 + 2 layers.
 
     Returns:
         the model in evaluation mode, and fairseq's configuration of it.
@@ -149,13 +149,13 @@ _configs: dict[str, Any] = {}
 
 def _config(data: Path, arch_options: dict[str, Any]) -> Any:
     """Return fairseq's configuration for options of fairseq-train."""
-    chosen: dict[str, Any] = {"arch": "transformer"}
+    chosen: dict[str, Any] = {"source_lang": SOURCE, "target_lang": TARGET, "arch": "transformer"}
     if str(arch_options.get("arch", "transformer")).startswith("transformer"):
         for side in ("encoder", "decoder"):
             small = {"embed_dim": 32, "ffn_embed_dim": 48, "attention_heads": 2, "layers": 2}
             chosen.update({f"{side}_{name}": value for name, value in small.items()})
     chosen.update(arch_options)
-    argv = [str(data), "--source-lang", SOURCE, "--target-lang", TARGET]
+    argv = [str(data)]
     for name, value in chosen.items():
         if value is not None and value is not False:
             argv += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
@@ -163,8 +163,15 @@ def _config(data: Path, arch_options: dict[str, Any]) -> Any:
 
 
 @torch.no_grad()
-def liven(model: nn.Module, source: Dictionary, seed: int = 1) -> None:
-    """Change fresh random weights in place so that greedy outputs vary; see the top of this file."""
+def liven(model: nn.Module, source: Dictionary, seed: int = 1, eos: int | None = None) -> None:
+    """Change fresh random weights in place so that greedy outputs vary; see the top of this file.
+
+    Args:
+        model: to change.
+        source: dictionary.
+        seed: of the sources that it is fitted on.
+        eos: what begins and ends an output, if that is not the dictionary's eos.
+    """
     for name, weight in model.named_parameters():
         for ending, factor in _FACTORS.items():
             if name.endswith(ending):
@@ -174,13 +181,14 @@ def liven(model: nn.Module, source: Dictionary, seed: int = 1) -> None:
     # with tied embeddings a token would otherwise predict itself
     norm.weight *= torch.randint(0, 2, norm.weight.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     rng = random.Random(seed)
-    _fit_eos(model, [source.encode_line(make_pair(rng)[0], add_if_not_exist=False).long() for _ in range(48)], source)
+    sources = [source.encode_line(make_pair(rng)[0], add_if_not_exist=False).long() for _ in range(48)]
+    _fit_eos(model, sources, source, source.eos() if eos is None else eos)
 
 
-def _fit_eos(model: nn.Module, sources: list[Tensor], dictionary: Dictionary, steps: int = 28) -> None:
+def _fit_eos(model: nn.Module, sources: list[Tensor], dictionary: Dictionary, eos: int, steps: int = 28) -> None:
     """Set the output row of eos so that eos overtakes the best other token around source length + 6."""
-    pad, eos, decoder = dictionary.pad(), dictionary.eos(), model.decoder
-    tokens = data_utils.collate_tokens(sources, pad, eos, left_pad=True)
+    pad, decoder = dictionary.pad(), model.decoder
+    tokens = data_utils.collate_tokens(sources, pad, dictionary.eos(), left_pad=True)
     lengths = tokens.ne(pad).sum(1)
     memory = model.encoder(tokens, src_lengths=lengths)
     output = torch.full((len(sources), 1), eos)
@@ -209,7 +217,9 @@ def save_checkpoint(path: Path, model: nn.Module, cfg: Any, *, as_args: bool = F
         as_args: write a flat Namespace as fairseq up to 0.9 did, instead of ``cfg``.
     """
     container = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
-    flat = {**container["common"], **container["task"], **vars(container["model"])} if as_args else None
+    parts = [container["common"], container["task"], container["model"]]  # a task without dataclass is a Namespace
+    flat = {key: value for part in parts for key, value in dict(getattr(part, "__dict__", part)).items()}
+    flat = flat if as_args else None
     if flat is not None:
         flat.pop("_name", None)
     history = {

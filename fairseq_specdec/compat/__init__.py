@@ -9,7 +9,8 @@
 - ``honour_shards``: fairseq-generate decodes one shard with ``--num-shards`` and ``--shard-id``;
 - ``keep_last_batch``: as many sentences come out of a data set as went in;
 - ``leave_encoder_fast_path``: the encoder of 0.12.2 does not call what torch has changed;
-- ``block_repeated_ngrams``: --no-repeat-ngram-size works without fairseq's CUDA extension.
+- ``block_repeated_ngrams``: --no-repeat-ngram-size works without fairseq's CUDA extension;
+- ``give_pretrained_bart_its_options``: the task for mBART reads data.
 
 It imports fairseq itself if nobody did, without what that prints (``quiet_import``). Each repair leaves alone what is
 not broken in the fairseq and torch at hand, and may be applied twice.
@@ -30,6 +31,7 @@ from fairseq_specdec.compat.repairs import (
     keep_last_batch,
     leave_encoder_fast_path,
 )
+from fairseq_specdec.compat.tasks import give_pretrained_bart_its_options
 
 __all__ = [
     "CheckpointError",
@@ -38,6 +40,7 @@ __all__ = [
     "block_repeated_ngrams",
     "drop_fast_path_keys",
     "explain_checkpoint_errors",
+    "give_pretrained_bart_its_options",
     "honour_shards",
     "keep_last_batch",
     "leave_encoder_fast_path",
@@ -58,3 +61,4 @@ def apply() -> None:
     honour_shards()
     leave_encoder_fast_path()
     block_repeated_ngrams()
+    give_pretrained_bart_its_options()

@@ -120,7 +120,7 @@ class SpecDecoder:
         began = clock.now()
         draft = self.drafter.propose(state, Ask(limit, width.least(limit, state.n_rows)))
         made = draft.tokens.size(1)
-        draft = state.trim(draft, width.cut(draft, limit, state.finished))
+        draft = state.force(state.trim(draft, width.cut(draft, limit, state.finished)))
         width.drafted(began, made)
         return draft
 

@@ -92,6 +92,7 @@ class DecodeState:
         self.tally = Tally(block_size)
         self.is_open, self.max_length, self._min_length = True, 1, 1
         self._n_finished = 0
+        self._forced: Tensor | None = None  # [B, K] bool, draft tokens of this round that a prefix forces
         self.status: Tensor  # [5, B] int64: lengths, finished; of the last round tokens kept, drafted and accepted
         self._rows = torch.arange(n_rows, device=first.device)
         self._columns = torch.arange(block_size + 1, device=first.device)
@@ -114,7 +115,8 @@ class DecodeState:
             [3, B] int64 on the host: tokens that each row was given, drafted and accepted.
         """
         status = self.status.cpu()  # host sync: the loop's one
-        self.tally.add_round(status[2:])
+        self.tally.add_round(status[2:] if self._forced is None else self._without_forced(status[2:]))
+        self._forced = None
         self.learn(*status[:2].tolist())
         return status[2:]
 
@@ -165,6 +167,26 @@ class DecodeState:
         if device.reads_freely(tokens) and tokens.size(1) > 0:
             tokens = tokens[:, : int(lengths.max())]
         return DraftBlock(tokens, lengths)
+
+    def force(self, draft: DraftBlock) -> DraftBlock:
+        """Let a draft begin with the tokens that the prefix forces there; nobody guessed them, so they do not count."""
+        prefix, width = self.limits.prefix, draft.tokens.size(1)
+        if prefix is None or width == 0 or self._min_length > prefix.size(1):
+            return draft
+        steps = self.steps(width)  # [B, K]
+        forced = prefix.gather(1, steps.clamp(max=prefix.size(1) - 1))
+        is_forced = (steps < min(prefix.size(1), self.limits.max_len)) & forced.ne(self.limits.pad)
+        leading = is_forced.long().cumprod(1).sum(1).masked_fill(self.finished, 0)
+        lengths = draft.lengths.maximum(leading)
+        self._forced = is_forced & (self._columns[:width] < lengths[:, None])
+        return DraftBlock(torch.where(is_forced, forced, draft.tokens), lengths)
+
+    def _without_forced(self, counts: Tensor) -> Tensor:
+        """Return a round's counts [3, B] without the draft tokens that a prefix forces, which nobody guessed."""
+        kept, drafted, accepted = counts
+        forced = self._forced.to(counts.device)
+        stands = forced & (torch.arange(forced.size(1)) < accepted[:, None])
+        return torch.stack([kept, drafted - forced.sum(1), accepted.minimum(kept) - stands.sum(1)])
 
     def steps(self, n: int) -> Tensor:
         """[B, N] int64, for each of n positions fed the index of the token it predicts (0 = first)."""

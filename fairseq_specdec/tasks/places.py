@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class InputPlaces:
         self._n_read = 0
         self._waiting: dict[tuple[int, ...], deque[int]] = defaultdict(deque)
 
-    def read(self, sentences: Sequence[Tensor], pad: int) -> None:
+    def read(self, sentences: Iterable[Tensor], pad: int) -> None:
         """Number the sentences of a buffer; what was left of the buffer before is forgotten.
 
         Args:
@@ -29,9 +29,9 @@ class InputPlaces:
             pad: the id of padding.
         """
         self._waiting.clear()
-        for place, tokens in enumerate(sentences, start=self._n_read):
-            self._waiting[_without_edges(tokens.tolist(), pad)].append(place)
-        self._n_read += len(sentences)
+        for tokens in sentences:
+            self._waiting[_without_edges(tokens.tolist(), pad)].append(self._n_read)
+            self._n_read += 1
 
     def find(self, src_tokens: Tensor, pad: int) -> Tensor | None:
         """Return the places of a batch's sentences.

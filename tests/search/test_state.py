@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from fairseq_specdec.blocks import DraftBlock, Verdict
@@ -139,3 +141,23 @@ def test_the_tally_counts_rounds_drafts_and_accepted_tokens_of_open_rows():
     state.read()
     assert state.tally.counts() == ([0, 0, 2, 0, 1], 9, 1 + 2 + 3)
     assert state_of(2).tally.counts() == ([0] * 5, 0, 0)
+
+
+def test_forced_tokens_take_the_place_of_drafted_ones_and_do_not_count():
+    prefix = torch.tensor([[7, 8], [7, 1], [1, 1]])  # two tokens, one and none
+    state = DecodeState(replace(LIMITS, prefix=prefix), torch.full((3,), EOS), 3)
+    draft = state.force(DraftBlock(torch.full((3, 3), 4), torch.tensor([3, 0, 3])))
+    assert draft.tokens.tolist() == [[7, 8, 4], [7, 4, 4], [4, 4, 4]]
+    assert draft.lengths.tolist() == [3, 1, 3]
+    lprobs = -torch.arange(10.0).expand(3, 4, 10)
+    state.commit(draft, Verdict(torch.tensor([3, 1, 2]), torch.tensor([5, 5, 5])), lprobs)
+    assert state.read().tolist() == [[4, 2, 3], [3, 1, 3], [3, 1, 2]]  # what a round cost and brought
+    assert state.tally.counts() == ([0, 0, 1, 1, 1], 1 + 0 + 3, 1 + 0 + 2)
+
+
+def test_behind_its_end_a_prefix_forces_nothing():
+    state = DecodeState(replace(LIMITS, prefix=torch.tensor([[7]])), torch.full((1,), EOS), 3)
+    commit(state, [[7, 5, 6]], [1], [5])
+    state.read()
+    draft = DraftBlock(torch.full((1, 3), 4), torch.tensor([2]))
+    assert state.force(draft) is draft

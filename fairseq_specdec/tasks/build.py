@@ -1,0 +1,54 @@
+"""Tasks of this package from options by their Python names, as a command would make them."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from fairseq import options
+from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY
+
+from fairseq_specdec.config import OptionError
+from fairseq_specdec.tasks.speculative import SpeculativeTask
+
+
+def task_class(name: str) -> type[SpeculativeTask]:
+    """Return a task that this package can decode with.
+
+    Raises:
+        OptionError: there is none of this name.
+    """
+    known = sorted(task for task, cls in TASK_REGISTRY.items() if issubclass(cls, SpeculativeTask))
+    if name not in known:
+        raise OptionError([f"task must be one of {', '.join(known)}, got {name}: choose one."])
+    return TASK_REGISTRY[name]
+
+
+def own_options(name: str) -> set[str]:
+    """Return the options of a task of fairseq's that is sibling to this one; none where a dataclass has them."""
+    cls, parser = task_class(name), argparse.ArgumentParser()
+    if name in TASK_DATACLASS_REGISTRY:
+        return set()
+    cls.add_args(parser)
+    return {action.dest for action in parser._actions} - {"help", "data"}
+
+
+def build_task(name: str, asked: Mapping[str, Any]) -> SpeculativeTask:
+    """Make a task.
+
+    Args:
+        name: registered.
+        asked: its options; a list stands for its elements with commas between.
+
+    Raises:
+        OptionError, ValueError: some cannot be honoured.
+    """
+    cls = task_class(name)
+    if name in TASK_DATACLASS_REGISTRY:
+        return cls.setup_task(TASK_DATACLASS_REGISTRY[name](**asked))
+    argv = [str(asked["data"]), "--task", name]
+    for option, value in asked.items():
+        if option == "data" or value is None or value is False:
+            continue
+        text = ",".join(value) if isinstance(value, list | tuple) else str(value)
+        argv += [f"--{option.replace('_', '-')}"] + ([] if value is True else [text])
+    return cls.setup_task(options.parse_args_and_arch(options.get_interactive_generation_parser(), argv))
