@@ -104,6 +104,22 @@ def page_of(results: dict[str, Any], path: Path) -> str:
     return "\n\n".join([head, table(HEADER, cells), origin(results, path)])
 
 
+def summary_of(results: dict[str, Any], path: Path) -> str:
+    """Return a row for each model and batch size: how many times faster than the others with the same beam."""
+    cells = []
+    for name, rows in results["models"].items():
+        by = {(row["system"], row["batch_size"]): row for row in rows}
+        for size in dict.fromkeys(row["batch_size"] for row in rows):
+            pairs = (("none:beam=5", "fairseq-beam5"), ("none:beam=5", "ctranslate2:beam=5"), ("none", "fairseq"),
+                     ("none", "ctranslate2"))  # fmt: skip
+            cells.append([
+                WORDS[name], str(size), *(_over(by.get((other, size)), by[ours, size]) for ours, other in pairs)
+            ])  # fmt: skip
+    header = ["model", "sentences a batch", "beam 5: over fairseq", "over CTranslate2", "greedy: over fairseq",
+              "over CTranslate2"]  # fmt: skip
+    return f"{table(header, cells)}\n\n{origin(results, path)}"
+
+
 def _over(reference: dict[str, Any] | None, row: dict[str, Any]) -> str:
     """Return how many times faster than the reference a row is; nothing where one of the two failed."""
     if reference is None or not (reference["seconds"] and row["seconds"]):
@@ -122,6 +138,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/random_models"), help="made anew; default: %(default)s")
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
     parser.add_argument("--page", metavar="PAGE:TABLE", help="Markdown page with the markers of the table")
+    parser.add_argument("--summary", metavar="PAGE:TABLE", help="page with the markers of a table of ratios alone")
     args, others = parser.parse_known_args()
     names, sizes = args.models.split(","), args.batch_sizes.split(",")
     unknown = [name for name in names if name not in MODELS]
@@ -141,9 +158,10 @@ def main() -> None:
             write_text(args.out, json.dumps(results, indent=1) + "\n")
             print(f"{name}, batch size {size}: done", flush=True)
         checkpoint.unlink()
-    if args.page:
-        page, _, marker = args.page.rpartition(":")
-        write_table(Path(page), marker, page_of(results, args.out))
+    for where, text in ((args.page, page_of), (args.summary, summary_of)):
+        if where:
+            page, _, marker = where.rpartition(":")
+            write_table(Path(page), marker, text(results, args.out))
 
 
 if __name__ == "__main__":

@@ -142,8 +142,6 @@ EOF
 "fairseq,fairseq-beam5,ctranslate2,none,nat:block=5,nat,ngram,ngram:ngram-corpus=$corpus,\
 file:draft-file=$files/references.txt,file:draft-file=$files/outputs.txt"
     python "$here/bench_card.py" $json models/multi30k.en-de/README.md:bench
-    python "$here/bench_card.py" $json README.md:multi30k --title "Multi30k English-German" --batch-size 1 \
-        --systems fairseq,fairseq-beam5,ctranslate2,none,nat:block=5,nat,file:draft-file=outputs.txt
 }
 
 for stage in "${stages[@]}"; do
