@@ -91,7 +91,6 @@ stage_base() {
         --limit "$((limit < 32 ? limit : 32))" --repeats 3 --batch-sizes "$sizes" --data "$out/base" \
         --out "$out/base.json" --page "$out/gpu.md:base" ${precision[@]+"${precision[@]}"} ${device[@]+"${device[@]}"}
 }
-}
 
 stage_exact() {
     need "$multi30k/drafter/checkpoint_last.pt" scripts/train/multi30k.sh
