@@ -25,6 +25,7 @@ from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.hypotheses import Hypotheses, align, rank_hypotheses
 from fairseq_specdec.options import Conventions, GenerationOptions
 from fairseq_specdec.recording.ahead import AheadDecoder, Upcoming
+from fairseq_specdec.recording.beams import RecordedBeamDecoder
 from fairseq_specdec.recording.decoder import RecordedDecoder
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.acceptance import accept_rule
@@ -143,7 +144,7 @@ class SpecGenerator:
         self.adaptive = adaptive
         self._upcoming = upcoming
         self.certificate = Certificate() if stats.config.certify else None
-        self._decoder: SpecDecoder | AheadDecoder | BeamDecoder | None = None
+        self._decoder: SpecDecoder | AheadDecoder | BeamDecoder | RecordedBeamDecoder | None = None
         self._weights_at = 0  # where the first model's weights were when the decoder read them
         for model in self.models:
             check_supported(model)  # refuse before any data is read
@@ -216,7 +217,7 @@ class SpecGenerator:
     def _search(self, batch: Batch) -> NBest:
         """Decode a batch; count and certify it."""
         decoder, certificate = self._ready_decoder(), self.certificate
-        if isinstance(decoder, BeamDecoder):
+        if isinstance(decoder, (BeamDecoder, RecordedBeamDecoder)):
             trace: list[Step] | None = None if certificate is None else []
             found, tally = decoder.decode(batch, trace)
             if certificate is not None:
@@ -232,7 +233,7 @@ class SpecGenerator:
         self.stats.certificate = certificate and certificate.as_dict()
         return found
 
-    def _ready_decoder(self) -> SpecDecoder | AheadDecoder | BeamDecoder:
+    def _ready_decoder(self) -> SpecDecoder | AheadDecoder | BeamDecoder | RecordedBeamDecoder:
         """Return the decoder over the models' weights as they are now."""
         like = self.models[0].decoder.embed_tokens.weight
         if self._decoder is None or self._weights_at != like.data_ptr():
@@ -252,6 +253,8 @@ class SpecGenerator:
             verifier = timed(Verifier(encoders, weights, self.options.temperature), **sections)
             if self.options.beam > 1:
                 self._decoder = BeamDecoder(verifier, self.options.beam)
+                if self._records(like):
+                    self._decoder = RecordedBeamDecoder(self._decoder, CudaRecorder(like.device))
                 return self._decoder
             self._decoder = SpecDecoder(
                 verifier,
@@ -259,9 +262,13 @@ class SpecGenerator:
                 accept_rule(self.stats.config.beta, self.stats.config.tau),
                 self.adaptive,
             )
-            if like.is_cuda and self.stats.config.cuda_graphs and not self.stats.config.spec_stats:
+            if self._records(like):
                 self._decoder = self._ahead(RecordedDecoder(self._decoder, CudaRecorder(like.device)))
         return self._decoder
+
+    def _records(self, like: Tensor) -> bool:
+        """Say whether rounds are recorded; timers of the statistics look between the parts of a round."""
+        return like.is_cuda and self.stats.config.cuda_graphs and not self.stats.config.spec_stats
 
     def _ahead(self, decoder: RecordedDecoder) -> AheadDecoder:
         """Let a decoder begin what comes next, unless outputs depend on which drafts were made first."""

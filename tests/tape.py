@@ -16,7 +16,9 @@ from torch.utils._pytree import tree_leaves
 
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.recording.ahead import AheadDecoder
+from fairseq_specdec.recording.beams import RecordedBeamDecoder
 from fairseq_specdec.recording.decoder import RecordedDecoder
+from fairseq_specdec.search.beam import BeamDecoder
 
 aten = torch.ops.aten
 # operations that wait for the device: they give the host a number, or a shape that depends on numbers, or copy from it
@@ -148,9 +150,11 @@ def record(generator: SpecGenerator) -> TapeRecorder:
     """Have a generator decode by recorded rounds; return its recorder."""
     recorder, ready = TapeRecorder(), generator._ready_decoder
 
-    def decoder() -> AheadDecoder:
+    def decoder() -> AheadDecoder | RecordedBeamDecoder:
         made = ready()
-        if not isinstance(made, AheadDecoder):
+        if isinstance(made, BeamDecoder):
+            generator._decoder = made = RecordedBeamDecoder(made, recorder)
+        elif not isinstance(made, AheadDecoder | RecordedBeamDecoder):
             generator._decoder = made = generator._ahead(RecordedDecoder(made, recorder))
         return made
 

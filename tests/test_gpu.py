@@ -14,6 +14,7 @@ from fairseq_specdec.engine.graphs import CudaRecorder
 from fairseq_specdec.generator import SpecGenerator
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.recording.ahead import AheadDecoder
+from fairseq_specdec.recording.beams import RecordedBeamDecoder
 from fairseq_specdec.stats import SpecStats
 from tests import tiny
 from tests.kinds import KINDS, drafter_for
@@ -35,9 +36,9 @@ def batches(task, size):
         yield utils.move_to_cuda(data.collater(rows))
 
 
-def generator_for(model, task, drafter, spec_stats="unused.json", **config):
+def generator_for(model, task, drafter, spec_stats="unused.json", beam=1, **config):
     stats = SpecStats(SpecConfig(certify=True, spec_stats=spec_stats, **config), drafter.block_size)
-    return SpecGenerator([model], task.target_dictionary, drafter, GenerationOptions(), stats)
+    return SpecGenerator([model], task.target_dictionary, drafter, GenerationOptions(beam=beam), stats)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,6 +131,35 @@ def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
     assert fast.stats.certificate["wrong"] == 0
     if kind != "ngram":
         assert fast.stats.histogram == plain.stats.histogram
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("beam", [2, 5])
+def test_a_step_of_beams_reads_nothing_from_the_device(setting, beam, dtype, monkeypatch, caplog):
+    monkeypatch.setattr("fairseq_specdec.generator.CudaRecorder", Strict)
+    model, task = copy.deepcopy(setting[0]).to(dtype), setting[1]
+    ours = generator_for(model, task, NoDrafter(), spec_stats=None, beam=beam, cuda_graphs=True)
+    for sample in batches(task, 8):
+        ours.generate([model], sample)
+    assert isinstance(ours._decoder, RecordedBeamDecoder)
+    assert "decoding without CUDA graphs" not in caplog.text
+    assert ours.stats.certificate["wrong"] == 0
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize(("beam", "size"), [(5, 1), (5, 8), (2, 40)])
+def test_beams_are_fairseqs_with_graphs_and_without(setting, beam, size, recorded, caplog):
+    model, task = setting
+    stock = task.build_generator([model], Namespace(beam=beam))
+    ours = generator_for(model, task, NoDrafter(), spec_stats=None, beam=beam, cuda_graphs=recorded)
+    for sample in batches(task, size):
+        for a, b in zip(stock.generate([model], sample), ours.generate([model], sample), strict=True):
+            assert [one["tokens"].tolist() for one in a] == [one["tokens"].tolist() for one in b]
+            for one, other in zip(a, b, strict=True):
+                torch.testing.assert_close(one["positional_scores"], other["positional_scores"], rtol=0, atol=1e-4)
+    assert isinstance(ours._decoder, RecordedBeamDecoder) == recorded
+    assert "decoding without CUDA graphs" not in caplog.text
+    assert ours.stats.certificate["wrong"] == 0
 
 
 @pytest.mark.parametrize("drafter", ["none", "input", "ngram"])

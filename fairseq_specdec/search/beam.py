@@ -41,7 +41,7 @@ class BeamDecoder:
             lprobs = self.verifier.score(tokens, state.n_slots, paths)  # [S, N, V]
             self.verifier.commit(torch.full_like(tokens[:, 0], tokens.size(1)))
             state.advance(state.rank(lprobs))
-        return state.result(), _tally(state)
+        return state.result(), tally_of(state.n_steps)
 
     def _drop_finished(self, state: BeamState) -> None:
         """Drop finished sentences everywhere, when enough of them have gathered; the others do not notice."""
@@ -51,9 +51,9 @@ class BeamDecoder:
             self.verifier.select_rows(rows)
 
 
-def _tally(state: BeamState) -> Tally:
+def tally_of(n_steps: int) -> Tally:
     """Count each step of a sentence as a round that kept one token."""
     tally = Tally(0)
-    ones = torch.ones(state.n_steps, dtype=torch.int64)
+    ones = torch.ones(n_steps, dtype=torch.int64)
     tally.add_round(torch.stack([ones, torch.zeros_like(ones), torch.zeros_like(ones)]))
     return tally

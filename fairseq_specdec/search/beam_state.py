@@ -75,6 +75,9 @@ class BeamState:
 
     Attributes:
         step: index of the token that comes next, from 0.
+        at: [1] int64, the same, as the device knows it.
+        ended: the hypotheses of each sentence so far, with one place more for what is not kept.
+        finished: [S] bool, sentences that need no further step.
         n_finished: sentences that need no further step, as of the last `advance`.
         n_steps: steps made, summed over the sentences that were not finished.
     """
@@ -95,19 +98,19 @@ class BeamState:
         self._totals = torch.zeros(size, dtype=torch.float32, device=first.device)
         self._slots = torch.zeros(size, dtype=torch.int32, device=first.device)
         self._spare = tuple(torch.zeros_like(part) for part in self._beams)  # filled by the next step of compiled code
-        self._at = torch.zeros_like(first[:1])  # the step
+        self.at = torch.zeros_like(first[:1])  # the step
         self._last = self._tokens[:, :, 0].contiguous()
         places = (size[0], beam + 1)
-        self._ended = NBest(
+        self.ended = NBest(
             first.new_zeros(*places, size[2]),
             self._totals.new_zeros(*places, size[2]),
             self._totals.new_zeros(places),
             first.new_zeros(places),
             torch.zeros_like(first),
         )
-        self._finished = torch.zeros_like(first, dtype=torch.bool) if finished is None else finished.clone()
+        self.finished = torch.zeros_like(first, dtype=torch.bool) if finished is None else finished.clone()
         self._rows = torch.arange(first.size(0), device=first.device)
-        self._aside = NBest(*(part.clone() for part in self._ended))
+        self._aside = NBest(*(part.clone() for part in self.ended))
         self.n_finished = self.n_steps = 0
 
     @property
@@ -122,7 +125,7 @@ class BeamState:
     @property
     def is_open(self) -> bool:
         """Whether a sentence is unfinished."""
-        return self.n_finished < self._finished.numel()
+        return self.n_finished < self.finished.numel()
 
     @property
     def n_slots(self) -> int:
@@ -144,7 +147,7 @@ class BeamState:
 
     def _steps(self, width: int) -> Tensor:
         """Return the step for each of so many beams, [S, N] int64."""
-        return self._at.expand(self._finished.numel(), width).contiguous()
+        return self.at.expand(self.finished.numel(), width).contiguous()
 
     def rank(self, lprobs: Tensor, extent: int | None = None, reach: Reach | None = None) -> Candidates:
         """Find the best 2b continuations of each sentence.
@@ -176,78 +179,81 @@ class BeamState:
         symbols = lprobs.size(2)
         if self.step > 0:
             join_beams_at_end_of_prefix(self.limits, self.step, [*self._beams, lprobs])
-            lprobs = lprobs + self._totals.index_select(2, self._at - 1)  # [S, b, 1]
+            lprobs = lprobs + self._totals.index_select(2, self.at - 1)  # [S, b, 1]
         totals = lprobs.flatten(1)
         index = best_of_equals(totals, 2 * self.beam)
         return Candidates(totals.gather(1, index), index % symbols, torch.div(index, symbols, rounding_mode="floor"))
 
     def advance(self, candidates: Candidates) -> None:
         """End hypotheses and go on with the best others."""
-        self.n_steps += self._finished.numel() - self.n_finished
+        self.n_steps += self.finished.numel() - self.n_finished
         if self._trace is not None:
-            is_open = ~self._finished
+            is_open = ~self.finished
             self._trace.append(Step(self._rows[is_open], Candidates(*(part[is_open] for part in candidates))))
         if rounds.can_run(candidates.scores):
-            ended = [*self._ended, self._finished]
+            ended = [*self.ended, self.finished]
             self.n_finished = native_beam.advance(
                 self.limits, self._beams, self.step, tuple(candidates), self._spare, self._last, ended
             )
             self._spare, (self._tokens, self._totals, self._slots) = self._beams, self._spare
-            self._at += 1
+            self.at += 1
         else:
             self.settle(candidates)
-            self.n_finished = int(self._finished.sum())  # host sync: the loop's one
+            self.n_finished = int(self.finished.sum())  # host sync: the loop's one
         self.step += 1
 
-    def settle(self, candidates: Candidates) -> Tensor:
-        """Do what `advance` does by torch, but for what the host knows; return [S] bool, who is finished."""
+    def settle(self, candidates: Candidates) -> None:
+        """Do what `advance` does by torch, but for what the host knows."""
         self._end(candidates)
         self._follow(candidates)
-        return self._finished
 
     def _end(self, candidates: Candidates) -> None:
         """Put those of the first b candidates aside that are eos."""
         scores, tokens, beams = (part[:, : self.beam] for part in candidates)
-        ends = candidates.ends(self.limits.eos)[:, : self.beam] & ~self._finished[:, None]  # [S, b]
-        order = self._ended.n[:, None] + ends.cumsum(1) - 1
+        ends = candidates.ends(self.limits.eos)[:, : self.beam] & ~self.finished[:, None]  # [S, b]
+        order = self.ended.n[:, None] + ends.cumsum(1) - 1
         takes = ends & (order < self.beam)
         place = torch.where(takes, order, self.beam)  # [S, b]
         wide = beams[..., None].expand(-1, -1, self._tokens.size(2))
         ended = self._tokens.gather(1, wide).roll(-1, 2)  # without the first token
-        ended.index_fill_(2, self._at, self.limits.eos)
-        totals = self._totals.gather(1, wide).index_copy_(2, self._at, scores[..., None])
+        ended.index_fill_(2, self.at, self.limits.eos)
+        totals = self._totals.gather(1, wide).index_copy_(2, self.at, scores[..., None])
         each = totals.diff(dim=2, prepend=torch.zeros_like(totals[:, :, :1]))
-        lengths = (self._at + 1).expand_as(tokens)
-        for part, value in zip(self._ended[:4], (ended, each, scores, lengths), strict=True):
+        lengths = (self.at + 1).expand_as(tokens)
+        for part, value in zip(self.ended[:4], (ended, each, scores, lengths), strict=True):
             wide = place if part.dim() == 2 else place[..., None].expand_as(value)
             part.scatter_(1, wide, value)
-        self._ended.n.add_(takes.sum(1))
+        self.ended.n.add_(takes.sum(1))
 
     def _follow(self, candidates: Candidates) -> None:
         """Go on with the first b candidates that are no eos."""
         scores, tokens, beams = candidates.going_on(self.limits.eos)
         for part in self._beams:
             part.copy_(part.gather(1, beams[..., None].expand_as(part)))
-        following, columns = self._at + 1, torch.arange(self.beam, device=tokens.device)
-        slots = (1 + self._at * self.beam + columns).to(self._slots)  # [b]
+        following, columns = self.at + 1, torch.arange(self.beam, device=tokens.device)
+        slots = (1 + self.at * self.beam + columns).to(self._slots)  # [b]
         self._tokens.index_copy_(2, following, tokens[..., None])
-        self._totals.index_copy_(2, self._at, scores[..., None])
+        self._totals.index_copy_(2, self.at, scores[..., None])
         self._slots.index_copy_(2, following, slots.expand_as(tokens)[..., None])
         self._last.copy_(tokens)
-        self._finished |= self._ended.n.ge(self.beam) | scores.eq(-math.inf).all(1) | self._at.ge(self.limits.last_step)
-        self._at += 1
+        self.finished |= self.ended.n.ge(self.beam) | scores.eq(-math.inf).all(1) | self.at.ge(self.limits.last_step)
+        self.at += 1
+
+    def tensors(self) -> list[Tensor]:
+        """Return all that sentences have where steps are made by torch, each tensor with a row for every one."""
+        return [*self._beams, self._last, *self.ended, self.finished]
 
     def rows_to_keep(self) -> Tensor | None:
         """Return [S'] int64, the sentences to go on with, when dropping the finished ones pays, else None."""
-        return rows_to_keep(self._finished, self.n_finished)
+        return rows_to_keep(self.finished, self.n_finished)
 
     def select_rows(self, rows: Tensor) -> None:
         """Go on with these sentences only; set the others aside. rows: [S'] int64."""
         self._set_aside()
         self._tokens, self._totals, self._slots = (part.index_select(0, rows) for part in self._beams)
         self._spare = tuple(torch.zeros_like(part) for part in self._beams)
-        self._ended = NBest(*(part.index_select(0, rows) for part in self._ended))
-        self._last, self._finished = self._last.index_select(0, rows), self._finished.index_select(0, rows)
+        self.ended = NBest(*(part.index_select(0, rows) for part in self.ended))
+        self._last, self.finished = self._last.index_select(0, rows), self.finished.index_select(0, rows)
         self._rows = self._rows.index_select(0, rows)
         self.limits = self.limits.select_rows(rows)
         self.n_finished = 0
@@ -259,7 +265,7 @@ class BeamState:
         return NBest(*(part[:, : self.beam] for part in parts), n)
 
     def _set_aside(self) -> None:
-        for done, now in zip(self._aside, self._ended, strict=True):
+        for done, now in zip(self._aside, self.ended, strict=True):
             done.index_copy_(0, self._rows, now)
 
 

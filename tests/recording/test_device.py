@@ -13,9 +13,12 @@ from fairseq_specdec.blocks import Source
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
+from fairseq_specdec.recording.beams import BeamSession
 from fairseq_specdec.recording.decoder import RecordedDecoder
+from fairseq_specdec.recording.inputs import Shape
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.acceptance import accept_rule
+from fairseq_specdec.search.beam import BeamDecoder
 from fairseq_specdec.search.decode import Batch, SpecDecoder
 from tests import oracle
 from tests.kinds import KINDS, drafter_for
@@ -40,17 +43,27 @@ def setting(data_bin, verifier):
     return oracle.load(verifier, data_bin)
 
 
-def on_meta(setting, data_bin, kind, dtype, beta=1):
-    """Return a decoder on the device, and a batch."""
+def verifier_on_meta(setting, dtype):
+    """Return a verifier on the device."""
     model = copy.deepcopy(setting[0][0]).to(dtype).to(META)
-    drafter = drafter_for(data_bin, kind)
-    drafter.to(META, dtype)
-    verifier = Verifier([FastEncoder(model.encoder)], [read_verifier(model.decoder)], temperature=0.7)
-    decoder = RecordedDecoder(SpecDecoder(verifier, drafter, accept_rule(beta, 0.5)), Once())
-    limits = Limits(PAD, UNK, EOS, max_len=20, min_len=3, unk_penalty=0.5)
+    return Verifier([FastEncoder(model.encoder)], [read_verifier(model.decoder)], temperature=0.7)
+
+
+def batch_on_meta(**options):
+    """Return a batch on the device."""
+    limits = Limits(PAD, UNK, EOS, max_len=20, min_len=3, unk_penalty=0.5, **options)
     first = torch.zeros(3, dtype=torch.int64, device=META)
     source = Source(torch.zeros(3, 7, dtype=torch.int64, device=META), first, PAD)
-    return decoder, Batch(source, {}, limits, first)
+    return Batch(source, {}, limits, first)
+
+
+def on_meta(setting, data_bin, kind, dtype, beta=1):
+    """Return a decoder on the device, and a batch."""
+    drafter = drafter_for(data_bin, kind)
+    drafter.to(META, dtype)
+    verifier = verifier_on_meta(setting, dtype)
+    decoder = RecordedDecoder(SpecDecoder(verifier, drafter, accept_rule(beta, 0.5)), Once())
+    return decoder, batch_on_meta()
 
 
 @pytest.mark.parametrize("beta", [1, 3])
@@ -79,6 +92,25 @@ def test_rows_are_moved_on_the_device_without_a_look_at_them(setting, data_bin, 
     session.take(waiting, [0, 1], [1, 2])
     other.take_over(session)
     assert other.state.open_rows == [0, 1, 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("beam", [2, 5])
+@torch.no_grad()
+def test_a_step_of_beams_stays_on_the_device_in_its_precision_and_reads_nothing(setting, dtype, beam):
+    batch = batch_on_meta(no_repeat_ngram=2)
+    shape = Shape(4, 8, 24)
+    session = BeamSession(shape, BeamDecoder(verifier_on_meta(setting, dtype), beam), Once(), batch)
+    session.begin(batch)
+    for session.state.step in range(3):  # the first has one row a sentence
+        session._warm_up_step()
+    assert {tensor.device for tensor in session._tensors()} == {META}
+    assert session._candidates.scores.dtype == torch.float32
+    assert session._candidates.tokens.shape == (4, 2 * beam)
+    assert {tensor.dtype for tensor in session._verifier.decoders[0].tensors()[3:]} == {dtype}
+    smaller = BeamSession(shape._replace(rows=2), BeamDecoder(verifier_on_meta(setting, dtype), beam), Once(), batch)
+    smaller.take_over(session, [1])
+    assert smaller.state.step == 2
 
 
 def test_such_a_device_is_as_strict_as_one():
