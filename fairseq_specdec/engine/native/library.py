@@ -113,6 +113,11 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
     lib.specdec_trim.restype = integer
     lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None
+    lib.specdec_ngram_draft.argtypes, lib.specdec_ngram_draft.restype = [pointer, pointer], None
+    lib.specdec_ngram_judge.argtypes = [integer, pointer, pointer, integer, pointer, pointer]
+    lib.specdec_ngram_judge.restype = None
+    lib.specdec_ngram_add.argtypes = [pointer, integer, integer, integer, pointer, pointer]
+    lib.specdec_ngram_add.restype = None
     lib.specdec_commit.argtypes, lib.specdec_commit.restype = [pointer, pointer, pointer], None
 
 
