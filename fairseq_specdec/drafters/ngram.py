@@ -13,9 +13,10 @@ from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
 from fairseq_specdec.drafters.ngram_table import NgramTable
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
+from fairseq_specdec.engine.native import ngram, rounds
 
 DEFAULT_BLOCK_SIZE = 8
-MAX_N = 4  # longest n-gram that is looked up
+MAX_N = 4  # longest n-gram that is looked up; compiled code takes up to 8
 MIN_TRUST = 0.3  # a copy is drafted where at least this share of its kind was accepted at the first token
 CREDIT = 10.0, 5.0  # copies tried and right before any was
 MEMORY = 0.995  # of what is known about copies, a draft: it fades, so that a kind that failed is tried again
@@ -89,6 +90,9 @@ class NgramDrafter(Drafter):
         if self._unread:
             self._catch_up()
         self._has_asked = True
+        if rounds.can_run(self._source):
+            rows, trust, shape = (state.tokens, state.lengths), (self._tried, self._right), (self.block_size, self.eos)
+            return DraftBlock(*ngram.draft(self.table.parts(), self._source, rows, trust, self._asked, shape))
         last = last_tokens(state, MAX_N, 0)
         copied, n_copied, matched = self._copy(state, last)
         tried, right = CREDIT
@@ -160,9 +164,12 @@ class NgramDrafter(Drafter):
         if not self._has_asked:  # a round may go without a draft
             return
         self._has_asked = False
-        rounds = self._asked.gt(0) & kept.gt(0)
-        tried = (MEMORY * self._tried).index_add(0, self._asked, rounds.to(self._tried))
-        right = (MEMORY * self._right).index_add(0, self._asked, (rounds & kept.gt(1)).to(self._right))
+        if rounds.can_run(self._asked):
+            ngram.judge(self._asked, kept, (self._tried, self._right))
+            return
+        was_asked = self._asked.gt(0) & kept.gt(0)
+        tried = (MEMORY * self._tried).index_add(0, self._asked, was_asked.to(self._tried))
+        right = (MEMORY * self._right).index_add(0, self._asked, (was_asked & kept.gt(1)).to(self._right))
         share = (MOST / tried).clamp(max=1.0)
         self._tried.copy_(tried * share)
         self._right.copy_(right * share)

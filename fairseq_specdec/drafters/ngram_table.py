@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec import device
+from fairseq_specdec.engine.native import ngram, rounds
 
 SMALLEST, LARGEST = 1 << 16, 1 << 22  # slots for each n
 MIN_SHARE = 0.4  # a token is offered where at least this share of what followed the n-gram was that token
@@ -37,7 +38,7 @@ class NgramTable:
 
     def forget(self) -> None:
         """Forget all but the corpus."""
-        for part in (self._key, self._next, self._hits, self._total, self._vote):
+        for part in self.parts():
             part.zero_()
         self._add_corpus()
 
@@ -52,6 +53,10 @@ class NgramTable:
         """Move the table."""
         for name in ("_key", "_next", "_hits", "_total", "_vote"):
             setattr(self, name, getattr(self, name).to(device))
+
+    def parts(self) -> ngram.Table:
+        """Return what compiled code looks at."""
+        return self._key, self._next, self._hits, self._total, self._vote
 
     def roll_out(self, last: Tensor, n_tokens: int) -> tuple[Tensor, Tensor, Tensor]:
         """Follow the most frequent next token from one to the next.
@@ -105,6 +110,9 @@ class NgramTable:
             tokens: [B, T] int64, anything behind a row's length.
             lengths: [B] int64.
         """
+        if rounds.can_run(self._key):
+            ngram.add(self.parts(), self.max_n, self.eos, tokens, lengths)
+            return
         padded = torch.nn.functional.pad(tokens, (self.max_n, 0), value=-1)
         padded[:, self.max_n - 1] = self.eos
         windows = padded[:, :-1].unfold(1, self.max_n, 1).flip(-1)  # [B, T, N], the tokens before each, last first

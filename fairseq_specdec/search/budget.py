@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import math
 from collections.abc import Callable
 
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from fairseq_specdec import clock
 from fairseq_specdec.blocks import DraftBlock
+from fairseq_specdec.search.costs import Cost, CostByRows, Passes
 
 DECAY = 0.98  # of what is known about the drafts, a draft token
 PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whether that has changed
@@ -22,7 +21,6 @@ MEASURED = 8  # passes of each width that are timed
 MANY = 100  # positions: behind so many each further one costs the same
 ENOUGH = 2400  # positions of timed passes of a width: longer ones vary less, and are timed twice at least
 FEWER, MORE = 4, 2  # as many times fewer or more rows than were timed are believed to be known
-LEAST = 1e-9  # seconds that a pass takes, and that a further position of it does, whatever the clock says
 
 
 class BlockBudget:
@@ -54,21 +52,22 @@ class BlockBudget:
     def __init__(self, block_size: int, one_by_one: bool = False) -> None:
         self.block_size = block_size
         self._one_by_one = one_by_one
-        self._passes = _Passes()
+        self._passes = Passes()
         self._fewest_rows, self._most_rows = 0, 0  # with which passes were measured
         # of a batch's first draft, and of the others; one by one: what comes first takes, and each token
-        self._first, self._next = _Cost(), _Cost()
+        self._first, self._next = Cost(), CostByRows()
         self._n_drafts, self._drafts_a_batch = 0, 1.0  # of this batch; average of those that had some
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
         self._made = [1.0] * block_size  # how often drafts that were allowed so many tokens had them
-        self._limit = block_size  # of the last draft
+        self._limit, self._rows = block_size, 1  # of the last draft
+        self._is_hopeless = False  # whether drafts that are always right would not pay either
         self._is_cut = False  # whether the last draft was shorter than it might have been
         # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
         self._best, self._most = block_size, 0.0
         self._chosen_for: int | None = None
-        self._steps, self._trials = _Cost(), 0  # what a step takes, as a share of a pass of one position a row
-        self._judging = _Cost()  # what choosing and learning take, beside the draft
-        self._rest = _Cost()  # what a round takes beside its draft and its pass
+        self._steps, self._trials = Cost(), 0  # what a step takes, as a share of a pass of one position a row
+        self._judging = Cost()  # what choosing and learning take, beside the draft
+        self._rest = Cost()  # what a round takes beside its draft and its pass
         self._began: float | None = None  # when this round did, on the clock
         self._known = 0.0  # seconds of it that are its draft's and its pass's
         self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
@@ -112,16 +111,17 @@ class BlockBudget:
             return self.block_size
         if self._began is not None:
             self._rest.add(max(clock.since(self._began) - self._known, 0.0))
-        self._began, self._known = clock.now(), self._passes.seconds(rows)
+        self._began, self._known, self._rows = clock.now(), self._passes.seconds(rows), rows
         if can_step and self._trials < TRIALS:
             return 0
         if self._chosen_for != rows:
             self._choose(rows)
         if self._best > 0:
             self._without, self._patience = 0, PROBE_AFTER
-            return self._best
+            is_dear = self._one_by_one and not self._next.knows(rows)
+            return min(self._best, PROBE) if is_dear else self._best
         self._without += 1
-        if self._without < self._patience:
+        if self._without < self._patience or self._is_hopeless:
             return 0
         self._without, self._patience = 0, min(2 * self._patience, PROBE_RARELY)
         return min(PROBE, self.block_size)
@@ -131,7 +131,7 @@ class BlockBudget:
         if self._trials < TRIALS:
             self._trials += 1
             return PROBE
-        return max(self._patience - self._without, 1)
+        return self._patience if self._is_hopeless else max(self._patience - self._without, 1)
 
     def rested(self, steps: int, seconds: float, rows: int) -> None:
         """Learn what so many steps of so many rows took."""
@@ -143,19 +143,21 @@ class BlockBudget:
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
-        rest, share = self._rest.seconds, self._steps.seconds or math.inf
+        rest, share, most_ever = self._rest.seconds, self._steps.seconds or math.inf, 0.0
         for k in range(self.block_size + 1):
             seconds = self._passes.seconds(rows * (width + 1))
-            seconds = seconds + rest + self._drafting(width) if k else min(seconds * share, seconds + rest)
+            seconds = seconds + rest + self._drafting(rows, width) if k else min(seconds * share, seconds + rest)
+            most_ever = max(most_ever, (k + 1) / seconds)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
-            elif not is_cut and reached < most * rows * self._passes.least:
+            elif best > 0 and not is_cut and reached < most * rows * self._passes.least:
                 break  # a further token is no more likely than this one, and costs more than it brings
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached
                 width += self._made[k]
         self._best, self._most, self._chosen_for = best, most, rows
+        self._is_hopeless = best == 0 and most_ever <= most
 
     def cut(self, draft: DraftBlock, limit: int, finished: Tensor) -> int:
         """Return how many of a draft's first ``limit`` tokens are worth verifying, as sure as the drafter is of them.
@@ -188,21 +190,25 @@ class BlockBudget:
         self._limit = limit
         if not (self._one_by_one and self.is_measured):
             return 0.0
-        seconds = self._next.seconds + rows * self._passes.further(rows * (limit + 1))
+        seconds = self._next.seconds(rows) + rows * self._passes.further(rows * (limit + 1))
         return seconds * rows * self._most
 
     def drafted(self, seconds: float, made: int = 0) -> None:
         """Learn what a draft took, and how many tokens a row it had."""
         if not self._one_by_one:
-            (self._next if self._n_drafts else self._first).add(seconds)
-        elif self._n_drafts:
-            self._next.add(seconds / max(made, 1))
+            self._add_draft(seconds, seconds)
         else:
-            self._first.add(max(seconds - made * self._next.seconds, 0.0))
+            self._add_draft(max(seconds - made * self._next.seconds(self._rows), 0.0), seconds / max(made, 1))
         if self._one_by_one:
             self._learn_width(made, self._limit)
         self._n_drafts, self._chosen_for = self._n_drafts + 1, None
         self._known += seconds
+
+    def _add_draft(self, as_first: float, as_other: float) -> None:
+        if self._n_drafts:
+            self._next.add(self._rows, as_other)
+        else:
+            self._first.add(as_first)
 
     def _learn_width(self, made: int, limit: int) -> None:
         """Learn how many tokens a draft had that might have had ``limit``."""
@@ -210,12 +216,13 @@ class BlockBudget:
         for k in range(min(limit, self.block_size)):
             self._made[k] += WIDTH_WEIGHT * ((k < made) - self._made[k])
 
-    def _drafting(self, width: float) -> float:
+    def _drafting(self, rows: int, width: float) -> float:
         """Return the seconds that a draft of so many tokens is expected to take, with its share in what comes first."""
-        seconds = self._next.seconds * (width if self._one_by_one else 1.0) + self._judging.seconds
+        next_ = self._next.seconds(rows)
+        seconds = next_ * (width if self._one_by_one else 1.0) + self._judging.seconds
         if self._n_drafts:
             return seconds
-        first = self._first.seconds - (0.0 if self._one_by_one else self._next.seconds)
+        first = self._first.seconds - (0.0 if self._one_by_one else next_)
         return seconds + max(first, 0.0) / self._drafts_a_batch
 
     def judged(self, kept: list[int], drafted: list[int], accepted: list[int]) -> None:
@@ -249,71 +256,6 @@ class BlockBudget:
             self._right[k] = weight * self._right[k] + gain * n_right
         self._chosen_for = None
         self._judging.add(2 * clock.since(began))  # choosing takes about as long
-
-
-class _Passes:
-    """What passes take by the number of their positions: measured at some, straight lines between them and beyond.
-
-    At few positions reading the weights takes most of the time, at many each further one costs the same. Below the
-    first measured point the line goes on only as far as a position takes less than its share in that point: once
-    arithmetic is what counts, twice the positions take twice the time and the line would soon be at nothing.
-    """
-
-    def __init__(self) -> None:
-        self._positions: list[int] = []
-        self._seconds: list[float] = []
-        self._slopes: list[float] = []  # from each to the next
-        self._share = LEAST  # of a position in the first point
-        self.least = 0.0  # seconds that a further position takes where it takes least
-
-    def add(self, positions: int, seconds: float) -> None:
-        """Learn what so many positions take."""
-        known = {**dict(zip(self._positions, self._seconds, strict=True)), positions: max(seconds, LEAST)}
-        self._positions = sorted(known)
-        self._seconds = list(itertools.accumulate((known[n] for n in self._positions), max))
-        points = zip(self._positions, self._seconds, strict=True)
-        self._share = self._seconds[0] / self._positions[0]
-        slopes = [max(t - s, LEAST) / (n - m) for (m, s), (n, t) in itertools.pairwise(points)]
-        self._slopes = slopes or [self._share]
-        self.least = min(self._share, *self._slopes)
-
-    def seconds(self, positions: float) -> float:
-        """Return what so many take; more than nothing, and no less than fewer do."""
-        i = self._line(positions)
-        by_line = self._seconds[i] + (positions - self._positions[i]) * self._slopes[i]
-        return max(by_line, min(positions, self._positions[0]) * self._share, LEAST)
-
-    def further(self, positions: float) -> float:
-        """Return what the last of so many adds."""
-        slope = self._slopes[self._line(positions)]
-        return min(slope, self._share) if positions <= self._positions[0] else slope
-
-    def _line(self, positions: float) -> int:
-        """Return the number of the line on which so many positions lie."""
-        return min(max(bisect.bisect_left(self._positions, positions) - 1, 0), len(self._slopes) - 1)
-
-
-class _Cost:
-    """What something takes on average; slow exceptions are cut, and the first time, which may load, does not count.
-
-    It begins with the least of the next few times: one of them may be an exception, too.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._n_times = 0
-
-    def add(self, seconds: float) -> None:
-        """Learn what it took once more."""
-        self._n_times += 1
-        if self._n_times == 1:
-            return
-        if self.seconds == 0.0:
-            self.seconds = seconds
-        elif self._n_times <= 4:
-            self.seconds = min(self.seconds, seconds)
-        else:
-            self.seconds += 0.1 * (min(seconds, 2 * self.seconds) - self.seconds)
 
 
 def _seconds(run: Callable[[int], object], n: int) -> float:

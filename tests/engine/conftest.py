@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fairseq_specdec.engine.native import beam, decoder, layer, rounds
+from fairseq_specdec.engine.native import beam, decoder, drafting, layer, ngram, rounds
 from fairseq_specdec.engine.native import library as native
 from tests import tiny
 
@@ -34,7 +34,7 @@ def library(request, monkeypatch):
     """One compiled library that this machine runs after the other."""
     lib = native.load(request.param)
     assert lib is not None, f"{request.param} is not built: make install"
-    for module in (native, layer, decoder, rounds, beam):
+    for module in (native, layer, decoder, drafting, ngram, rounds, beam):
         monkeypatch.setattr(module, "library", lambda: lib)
     return lib
 

@@ -248,7 +248,10 @@ def test_the_search_that_stops_early_finds_what_the_whole_one_does():
             begin += n * each
             budget._passes.add(n, begin)
         budget._fewest_rows = budget._most_rows = rows
-        budget._next.seconds = rng.choice([0.0, 0.1, 1.0])
+        drafting = rng.choice([0.0, 0.1, 1.0])
+        for _ in range(3):
+            budget._next.add(rows, drafting)
+        budget._n_drafts = 1
         budget._tried = [1.0] * budget.block_size
         budget._right = [rng.random() ** rng.choice([0.1, 1.0, 3.0]) for _ in budget._tried]
         budget._made = [rng.choice([1.0, rng.random()])] * budget.block_size
@@ -257,8 +260,7 @@ def test_the_search_that_stops_early_finds_what_the_whole_one_does():
         for product in itertools.accumulate(budget._right, lambda a, b: a * b):
             tokens.append(tokens[-1] + product)
         seconds = [
-            budget._passes.seconds(rows * (widths[k] + 1)) + budget._next.seconds * (k > 0)
-            for k in range(budget.block_size + 1)
+            budget._passes.seconds(rows * (widths[k] + 1)) + drafting * (k > 0) for k in range(budget.block_size + 1)
         ]
         rates = [n / s for n, s in zip(tokens, seconds, strict=True)]
         assert rates[budget.limit(rows) if max(rates) > rates[0] else 0] == pytest.approx(max(rates))
@@ -405,3 +407,24 @@ def test_what_a_round_takes_beside_draft_and_pass_makes_longer_drafts_pay(monkey
         fare(budget, 4, 1)
         limits.append(budget.limit(1))
     assert limits == [0, 1]
+
+
+def test_no_draft_is_tried_where_even_right_ones_would_not_pay(monkeypatch):
+    budget = measured(monkeypatch, 8, fixed=0.1, each=0.2)
+    for _ in range(9):
+        budget.drafted(3.0)
+    fare(budget, 4, 0)
+    assert {budget.limit(8) for _ in range(3 * PROBE_RARELY)} == {0}
+
+
+def test_what_drafts_take_is_known_by_the_number_of_rows(monkeypatch):
+    budget = one_by_one(monkeypatch, 1, 0.1)
+    budget.measure(Machine(monkeypatch, 16, 1.0, 0.03).run, 16)
+    fare(budget, 16, 16)
+    budget._tried, budget._right = [1.0] * 16, [1.0] * 16
+    assert budget.limit(1) == 16
+    assert budget.limit(16) == PROBE  # few tokens, until their cost is known
+    for _ in range(3):
+        budget.drafted(16 * 5.0, 16)
+    assert budget.limit(16) == 0
+    assert budget.limit(1) == 16

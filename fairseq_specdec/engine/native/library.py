@@ -24,7 +24,7 @@ from fairseq_specdec.engine.native.missing import tell_what_is_missing
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 12  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 13  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -115,6 +115,11 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
     lib.specdec_trim.restype = integer
     lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None
+    lib.specdec_ngram_draft.argtypes, lib.specdec_ngram_draft.restype = [pointer, pointer], None
+    lib.specdec_ngram_judge.argtypes = [integer, pointer, pointer, integer, pointer, pointer]
+    lib.specdec_ngram_judge.restype = None
+    lib.specdec_ngram_add.argtypes = [pointer, integer, integer, integer, pointer, pointer]
+    lib.specdec_ngram_add.restype = None
     lib.specdec_commit.argtypes, lib.specdec_commit.restype = [pointer, pointer, pointer], None
 
 

@@ -3,13 +3,14 @@
 #include "decoder.h"
 #include "draft.h"
 #include "guide.h"
+#include "ngram.h"
 #include "round.h"
 #include "steps.h"
 
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 12; }
+int64_t specdec_interface() { return 13; }
 
 int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t positions) {
     return scratch_floats(layers, n_layers, positions);
@@ -103,6 +104,18 @@ int64_t specdec_accept_exact(const Round* round, int64_t begin) { return accept_
 
 // is_placed: the places say already where to go on.
 void specdec_copy_guide(const Guide* guide, int64_t is_placed) { copy_guide(*guide, is_placed); }
+
+void specdec_ngram_draft(const NgramTable* table, const NgramRows* rows) { draft_by_ngrams(*table, *rows); }
+
+void specdec_ngram_judge(int64_t rows, const int64_t* asked, const int64_t* kept, int64_t classes, float* tried,
+                         float* right) {
+    judge_copies(rows, asked, kept, classes, tried, right);
+}
+
+void specdec_ngram_add(const NgramTable* table, int64_t eos, int64_t rows, int64_t stride, const int64_t* tokens,
+                       const int64_t* lengths) {
+    add_sentences(*table, eos, rows, stride, tokens, lengths);
+}
 
 int64_t specdec_trim(int64_t rows, const int64_t* drafted, const int64_t* lengths, const uint8_t* finished,
                      int64_t max_len, int64_t limit, int64_t* trimmed) {
