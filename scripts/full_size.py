@@ -32,7 +32,7 @@ from fairseq_specdec.options import GenerationOptions  # noqa: E402
 from fairseq_specdec.stats import SpecStats  # noqa: E402
 
 TOKENS = 30
-REPEATS = 3
+REPEATS = 2
 
 
 class Size(NamedTuple):
