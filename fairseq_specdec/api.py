@@ -40,6 +40,8 @@ def load(
     source_lang: str | None = None,
     target_lang: str | None = None,
     task: str = "translation_specdec",
+    bos: bool = False,
+    truncate_source: bool = False,
     **options: Any,
 ) -> SpecModel:
     """Load a model for decoding.
@@ -67,6 +69,9 @@ def load(
         target_lang: likewise; of a model of many languages those of sentences for which no other is asked.
         task: name of the task: "translation_multi_specdec" for models of many languages (M2M-100, NLLB, mBART50),
             "translation_from_pretrained_bart_specdec", "multilingual_translation_specdec".
+        bos: begin each source, and force each output to begin, with bos, as ``BARTModel.from_pretrained(...).sample``
+            does.
+        truncate_source: cut sources that are longer than the model's positions, instead of refusing them.
         **options: generation options by fairseq's names (``beam=5, nbest=3``; without, decoding is greedy), and options
             of ``bpe``, ``tokenizer`` and ``task`` (``lang_pairs``, ``fixed_dictionary`` ...).
 
@@ -111,4 +116,4 @@ def load(
             [f"{reason}: that is done by fairseq's own generator alone, leave it out." for reason in error.reasons]
         ) from error
     encode, decode = [step.encode for step in steps], [step.decode for step in reversed(steps)]
-    return SpecModel(made, generator, encode, decode, getattr(generation, "nbest", 1))
+    return SpecModel(made, generator, encode, decode, getattr(generation, "nbest", 1), bos, truncate_source)

@@ -78,6 +78,8 @@ class SpecModel:
         generator: decodes.
         encode, decode: steps of text processing, in the order in which they are applied.
         nbest: hypotheses of each sentence to give, at most.
+        bos: begin each source, and force each output to begin, with bos, as fairseq's interface to BART does.
+        truncate: cut sources that are longer than the model's positions.
 
     Attributes:
         max_source_tokens: longest source, eos counted.
@@ -90,12 +92,16 @@ class SpecModel:
         encode: Sequence[TextStep] = (),
         decode: Sequence[TextStep] = (),
         nbest: int = 1,
+        bos: bool = False,
+        truncate: bool = False,
     ) -> None:
         self.task = task
         self.generator = generator
         self._encode = encode
         self._decode = decode
         self._nbest = nbest
+        self._bos = bos
+        self._truncate = truncate
         own = task.max_positions()  # of each pair of languages in some tasks
         limits = [own if isinstance(own, tuple) else next(iter(own.values()))]
         limits += [model.max_positions() for model in generator.models]
@@ -155,6 +161,8 @@ class SpecModel:
         starts = None
         if source_lang is not None or target_lang is not None:
             tokens, starts = self._begin(tokens, source_lang, target_lang)
+        elif self._bos:
+            starts = [Start(prefix=self.task.target_dictionary.bos())] * len(tokens)
         self._check_lengths(tokens)
         started, old = clock.now(), self.generator.stats
         stats = SpecStats(old.config, old.block_size, old.device, old.dtype)
@@ -165,8 +173,12 @@ class SpecModel:
 
     def encode(self, sentence: str) -> Tensor:
         """Turn text into ids [n] int64 of the source dictionary, eos at the end; unknown words become unk."""
-        text = _apply(self._encode, sentence)
-        return self.task.source_dictionary.encode_line(text, add_if_not_exist=False).long()
+        text, dictionary = _apply(self._encode, sentence), self.task.source_dictionary
+        ids = dictionary.encode_line(text, add_if_not_exist=False).long()
+        ids = torch.cat([ids.new_tensor([dictionary.bos()]), ids]) if self._bos else ids
+        if self._truncate and len(ids) > self.max_source_tokens:
+            ids = torch.cat([ids[: self.max_source_tokens - 1], ids[-1:]])
+        return ids
 
     def _check_lengths(self, tokens: list[Tensor]) -> None:
         reasons = [

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import SpecConfig
 from fairseq_specdec.drafters.base import Drafter
+from fairseq_specdec.engine.encoder import FastEncoder
+from fairseq_specdec.engine.verifier import Verifier
+from fairseq_specdec.engine.weights import read_verifier
 from fairseq_specdec.generator import Hypotheses, SpecGenerator
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.rules.limits import Limits
@@ -93,6 +96,11 @@ def stock(setting: Setting, samples: Iterable[Sample], **options: Any) -> list[H
     models, task = setting
     generator = task.build_generator(models, Namespace(**{"beam": 1, **options}))
     return [generator.generate(models, sample, prefix_tokens=prefix_of(sample, options)) for sample in samples]
+
+
+def verifier_of(models: list[nn.Module]) -> Verifier:
+    """Return the engine over models."""
+    return Verifier([FastEncoder(m.encoder) for m in models], [read_verifier(m.decoder) for m in models])
 
 
 def tokens_of(hypotheses: Iterable[Hypotheses]) -> list[list[int]]:

@@ -30,6 +30,11 @@ from fairseq_specdec.models.shared_encoder import encoder_digests
 SOURCE, TARGET = "de", "en"
 WORDS = 28
 SPLITS = {"train": 300, "valid": 12, "test": 40}
+BART = {
+    "arch": "bart_base",
+    **{f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in
+       {"embed_dim": 32, "ffn_embed_dim": 48, "attention_heads": 2, "layers": 2}.items()},
+}  # fmt: skip
 # found by trying; factors of the weights whose names end so
 _FACTORS = {
     "self_attn.out_proj.weight": 0.3,
@@ -172,6 +177,18 @@ def liven(model: nn.Module, source: Dictionary, seed: int = 1, eos: int | None =
         seed: of the sources that it is fitted on.
         eos: what begins and ends an output, if that is not the dictionary's eos.
     """
+    sharpen(model, seed)
+    rng = random.Random(seed)
+    sources = [source.encode_line(make_pair(rng)[0], add_if_not_exist=False).long() for _ in range(48)]
+    _fit_eos(model, sources, source, source.eos() if eos is None else eos)
+
+
+@torch.no_grad()
+def sharpen(model: nn.Module, seed: int = 1) -> None:
+    """Change fresh random weights in place so that the next token depends on the source and on the position."""
+    for weight in {id(weight): weight for weight in model.parameters() if weight.dim() == 2}.values():
+        if weight.std() < 0.05:  # begun as BERT's, for models that are much wider
+            weight *= 8
     for name, weight in model.named_parameters():
         for ending, factor in _FACTORS.items():
             if name.endswith(ending):
@@ -180,9 +197,6 @@ def liven(model: nn.Module, source: Dictionary, seed: int = 1, eos: int | None =
     norm = decoder.layers[-1].final_layer_norm if decoder.layer_norm is None else decoder.layer_norm
     # with tied embeddings a token would otherwise predict itself
     norm.weight *= torch.randint(0, 2, norm.weight.shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    rng = random.Random(seed)
-    sources = [source.encode_line(make_pair(rng)[0], add_if_not_exist=False).long() for _ in range(48)]
-    _fit_eos(model, sources, source, source.eos() if eos is None else eos)
 
 
 def _fit_eos(model: nn.Module, sources: list[Tensor], dictionary: Dictionary, eos: int, steps: int = 28) -> None:

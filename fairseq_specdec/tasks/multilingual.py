@@ -16,10 +16,37 @@ from fairseq_specdec.config import OptionError
 from fairseq_specdec.options import Conventions
 from fairseq_specdec.tasks.speculative import Direction, SpeculativeTask, Start
 
+DATA_SOURCES = ("<MINED_DATA>", "<MMT_BT_DATA>", "<SMT_BT_DATA>")  # in the order of NLLB's dictionary
+
 
 @register_task("translation_multi_specdec")
 class TranslationMultiSpecDecTask(SpeculativeTask, TranslationMultiSimpleEpochTask):
     """One model for many languages, each named by a token: M2M-100, NLLB, WMT21, mBART50."""
+
+    @classmethod
+    def add_args(cls, parser: Any) -> None:
+        """Add also what only the branch of NLLB has and its checkpoints need."""
+        super().add_args(parser)
+        if not any(action.dest == "add_data_source_prefix_tags" for action in parser._actions):
+            parser.add_argument(
+                "--add-data-source-prefix-tags",
+                action="store_true",
+                help=f"the dictionary ends in {', '.join(DATA_SOURCES)}, as that of NLLB-200 does",
+            )
+
+    @classmethod
+    def setup_task(cls, cfg: Any, **kwargs: Any) -> "TranslationMultiSpecDecTask":
+        """Make the task; the dictionary gets the tags for sources of data, if that is asked for and they are not there.
+
+        Raises:
+            OptionError, ValueError: options cannot be honoured.
+        """
+        task = super().setup_task(cfg, **kwargs)
+        if cfg.add_data_source_prefix_tags:
+            for dictionary in task.dicts.values():
+                for tag in DATA_SOURCES:
+                    dictionary.add_symbol(tag)
+        return task
 
     def conventions(self) -> Conventions:
         """Return which tokens are no text: that of the target language, where it is forced."""
