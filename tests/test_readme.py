@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from tests import published, tiny
 
 ROOT = Path(__file__).parents[1]
 STOCK = ("--task", "translation", "--beam", "1", "--cpu", "--no-progress-bar")
@@ -17,6 +17,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 CHOICES = {
     "--source-lang en --target-lang de": f"--source-lang {tiny.SOURCE} --target-lang {tiny.TARGET}",
     "dict.en.txt": f"dict.{tiny.SOURCE}.txt",
+    "-s en -t fr": f"-s {tiny.SOURCE} -t {tiny.TARGET}",
     "--arch spec_drafter ": "--arch spec_drafter_tiny ",
     "--num-shards 2": "--num-shards 2 --batch-size 8",  # the tests' data is one batch otherwise
     "--max-update N ...": "--max-update 2 --max-tokens 800 --optimizer adam --lr 0.001 --cpu --num-workers 0",
@@ -95,6 +96,18 @@ def test_the_input_is_the_draft_by_the_commands_of_the_readme(place):
     assert "gleu 100.00" in run(score, place)
     table = run(bench + " --repeats 1 --warmup 0 --limit 4", place)
     assert re.search(r"^input ", table, re.MULTILINE) and (place / "bench.json").exists()
+
+
+def test_a_model_of_many_languages_is_decoded_by_the_command_of_the_readme(tmp_path):
+    data = tiny.make_data_bin(tmp_path / "data_bin", joined=True, splits={"test": 12})
+    model = published.m2m_100(tmp_path, data)
+    (tmp_path / "model_dict.128k.txt").symlink_to(tmp_path / "model_dict.txt")
+    (tmp_path / "fairseq_specdec").symlink_to(ROOT / "fairseq_specdec")
+    (line,) = commands("Many languages")
+    found = dict(re.findall(r"^H-(\d+)\t\S+\t(.*)$", run(line, tmp_path), re.MULTILINE))
+    log = tiny.fairseq_generate(data, model.path, tmp_path / "stock", *model.stock, "--beam", "5").read_text("utf-8")
+    assert found == dict(re.findall(r"^H-(\d+)\t\S+\t(.*)$", log, re.MULTILINE))
+    assert len(found) == 12
 
 
 def test_scores_are_printed_by_the_commands_of_the_readme(place):
