@@ -38,10 +38,11 @@ def test_rounding_moves_a_weight_a_little(dtype, error):
 
 def test_a_position_has_the_same_bits_alone_and_in_a_block(library):
     for dtype in ("bf16", "int8"):
-        ours = reduce(Linear(torch.randn(150, 70), torch.randn(150)), dtype)
+        linear = Linear(torch.randn(150, 70), torch.randn(150))
+        ours = reduce(linear, dtype)
         x = torch.randn(37, 70)
         assert ours(x).equal(torch.cat([ours(row[None]) for row in x]))
-        expected = nn.functional.linear(x, dequantized(ours.weight, dtype), ours.bias)
+        expected = nn.functional.linear(x, dequantized(linear.weight, dtype), linear.bias)
         torch.testing.assert_close(ours(x), expected, rtol=1e-5, atol=1e-5)
 
 

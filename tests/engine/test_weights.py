@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from fairseq_specdec.engine.support import UnsupportedModelError, why_unsupported
-from fairseq_specdec.engine.weights import read_verifier
+from fairseq_specdec.engine.weights import read_decoder, read_verifier
 from tests import tiny
 
 
@@ -48,7 +48,7 @@ def test_scaled_heads_are_folded_into_the_output_projection(data_bin):
     model, _ = tiny.build_model(data_bin)
     layer = model.decoder.layers[0]
     layer.c_attn, layer.head_dim = nn.Parameter(torch.tensor([2.0, 3.0])), 16
-    projected = read_verifier(model.decoder).layers[0].self_out
+    projected = read_decoder(model.decoder).layers[0].self_out
     factor = torch.tensor([2.0] * 16 + [3.0] * 16)
     torch.testing.assert_close(projected.weight, layer.self_attn.out_proj.weight * factor[:, None])
     torch.testing.assert_close(projected.bias, layer.self_attn.out_proj.bias * factor)

@@ -133,12 +133,12 @@ class NativeLinear:
     """
 
     def __init__(self, linear: Linear, numbers: Tensor | None = None, scales: Tensor | None = None) -> None:
-        # where numbers stand in its place, the weight itself is not kept: only its shape is asked for
-        self.weight = linear.weight if numbers is None else linear.weight.to("meta")
+        self.weight = linear.weight.to("meta")  # only its shape is asked for: where parts were joined, they are freed
         bias, numbers = linear.bias, linear.weight if numbers is None else numbers
         self.bias, self.scales = None if bias is None else bias.contiguous(), scales
         n_outputs, n_inputs = self.weight.shape
-        padded = F.pad(numbers, (0, 0, 0, -n_outputs % LANES))
+        missing = -n_outputs % LANES
+        padded = F.pad(numbers, (0, 0, 0, missing)) if missing else numbers  # without, padding would copy it
         self._panels = padded.view(-1, LANES, n_inputs).transpose(1, 2).contiguous()  # [outputs / 16, inputs, 16]
         kind = _KINDS[numbers.dtype]
         self.struct = CLinear(

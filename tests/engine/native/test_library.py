@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -225,3 +226,12 @@ def test_the_widest_layer_has_room_wherever_it_stands(library, data_bin, monkeyp
         plain = decode(model, tokens, [20]), FastEncoder(model.encoder).forward(batch).memory
     for a, b in zip(ours, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_a_weight_that_is_laid_out_is_not_kept_a_second_time(library):
+    weight = torch.randn(32, 8)
+    ours, alive = NativeLinear(Linear(weight, None)), weakref.ref(weight)
+    del weight
+    assert alive() is None
+    assert (ours.weight.shape, ours.weight.device.type) == ((32, 8), "meta")
+    assert ours(torch.ones(2, 8)).shape == (2, 32)
