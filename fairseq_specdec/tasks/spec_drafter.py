@@ -19,6 +19,7 @@ from fairseq_specdec.engine.support import check_supported
 from fairseq_specdec.models.shared_encoder import encoder_digests
 from fairseq_specdec.models.spec_drafter import SpecDrafterModel
 from fairseq_specdec.models.vocabulary import digest
+from fairseq_specdec.tasks.user_dirs import UserDirOption, import_user_dirs, take_several
 from fairseq_specdec.training.init import init_from_verifier
 from fairseq_specdec.training.masking import mask_sample, validation_uniform
 from fairseq_specdec.training.validation import AcceptanceMeter
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class SpecDrafterTaskConfig(TranslationConfig):
+class SpecDrafterTaskConfig(UserDirOption, TranslationConfig):
     """Options of task ``spec_drafter``."""
 
     block_size: int = field(default=25, metadata={"help": f"K, tokens drafted in one pass, 1 to {MAX_BLOCK_SIZE}"})
@@ -71,6 +72,18 @@ class SpecDrafterTask(TranslationTask):
         # Lets decoding tell a drafter of other dictionaries from one of the verifier's.
         self.dictionaries = {"source": digest(src_dict), "target": digest(tgt_dict)}
         self.state.merge_state_dict({"dictionaries": self.dictionaries})
+
+    @classmethod
+    def add_args(cls, parser: Any) -> None:
+        """Add the options of the task."""
+        super().add_args(parser)
+        take_several(parser)
+
+    @classmethod
+    def setup_task(cls, cfg: SpecDrafterTaskConfig, **kwargs: Any) -> "SpecDrafterTask":
+        """Make the task, once the user-dirs that its verifier needs are imported."""
+        import_user_dirs(cfg.also_user_dir or [])
+        return super().setup_task(cfg, **kwargs)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the state of a checkpoint that training goes on from.

@@ -2,17 +2,17 @@
 
 import argparse
 from dataclasses import dataclass, field, fields
-from typing import Any, List, Optional  # noqa: UP035 (fairseq knows no other list)
+from typing import Any, Optional
 
-from fairseq.dataclass import FairseqDataclass
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 
 from fairseq_specdec.config import DRAFT_RULES, ENGINE_DTYPES, OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS
+from fairseq_specdec.tasks.user_dirs import UserDirOption, take_several
 
 
 @dataclass
-class SpecOptions(FairseqDataclass):
+class SpecOptions(UserDirOption):
     """What they are; ``docs/design.md`` says what they promise."""
 
     drafter: str = field(
@@ -54,18 +54,12 @@ class SpecOptions(FairseqDataclass):
         default=False,
         metadata={"help": "on a GPU record each round once and launch it as a whole (experimental; else plain torch)"},
     )
-    also_user_dir: Optional[List[str]] = field(  # noqa: UP006, UP045
-        default=None,
-        metadata={"help": "further user-dir, imported after this one; may be given several times"},
-    )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add them to a command line, which need not lack them."""
     gen_parser_from_dataclass(parser, SpecOptions())
-    # may be given several times, each with one folder, which no field of a dataclass can say
-    (action,) = (action for action in parser._actions if action.dest == "also_user_dir")
-    action.__class__, action.type, action.metavar = argparse._AppendAction, str, "DIR"
+    take_several(parser)
 
 
 def spec_config(cfg: Any) -> SpecConfig:

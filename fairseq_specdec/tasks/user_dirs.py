@@ -3,11 +3,30 @@
 import argparse
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import List, Optional  # noqa: UP035 (fairseq knows no other list)
 
 from fairseq import utils
+from fairseq.dataclass import FairseqDataclass
 
 from fairseq_specdec.config import OptionError
+
+
+@dataclass
+class UserDirOption(FairseqDataclass):
+    """The option, for the configuration of a task."""
+
+    also_user_dir: Optional[List[str]] = field(  # noqa: UP006, UP045
+        default=None,
+        metadata={"help": "further user-dir, imported after this one; may be given several times"},
+    )
+
+
+def take_several(parser: argparse.ArgumentParser) -> None:
+    """Let the option be given several times, each with one folder, which no field of a dataclass can say."""
+    (action,) = (action for action in parser._actions if action.dest == "also_user_dir")
+    action.__class__, action.type, action.metavar = argparse._AppendAction, str, "DIR"
 
 
 def import_user_dirs(folders: Iterable[str]) -> None:

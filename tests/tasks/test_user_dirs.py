@@ -50,6 +50,17 @@ def test_checkpoints_of_other_user_dirs_are_decoded(data_bin, tmp_path):
     assert {"of_authors_0", "of_authors_1"} <= set(sys.modules)
 
 
+def test_a_drafter_is_trained_for_a_verifier_of_another_user_dir(data_bin, tmp_path):
+    folder = make_user_dir(tmp_path / "of_its_verifier", "of_its_verifier")
+    model, cfg = tiny.build_model(data_bin)
+    cfg.model.arch = cfg.model._name = "of_its_verifier"
+    path = tiny.save_checkpoint(tmp_path / "v.pt", model, cfg)
+    options = {"task": "spec_drafter", "arch": "spec_drafter_tiny", "also_user_dir": folder, "verifier": path}
+    drafter, _ = tiny.build_model(data_bin, **options)
+    assert sum(weight.numel() for weight in drafter.parameters()) > 0
+    assert "of_its_verifier" in sys.modules
+
+
 def test_architectures_of_other_user_dirs_can_be_named_in_training(data_bin, tmp_path):
     folder = make_user_dir(tmp_path / "for_training", "for_training")
     argv = [data_bin, "--user-dir", ROOT / "fairseq_specdec", "--also-user-dir", folder, "--arch", "for_training"]
