@@ -52,6 +52,7 @@ class NgramDrafter(Drafter):
         self.eos = eos
         self.symbols = symbols
         self.table = NgramTable(MAX_N, eos, corpus or [])
+        self._waiting: Source | None = None  # what no draft was asked for yet
         self._source: Tensor  # [B, 1 + S] int64, eos and target ids from the left, -1 behind each row's end
         self._unread: list[tuple[Tensor, Tensor]] = []  # tokens and lengths of batches that are yet to be learned from
         self._asked: Tensor  # [B] int64, length of the match in the row that the last draft was copied from, else 0
@@ -80,7 +81,15 @@ class NgramDrafter(Drafter):
         self._tried, self._right = self._tried.to(device), self._right.to(device)
 
     def start(self, source: Source, state: Rows) -> None:
-        """Keep the source, in target ids and aligned on the left."""
+        """Keep the source; on a CPU it waits for the first draft, since a batch may go without."""
+        self._waiting = source
+        if not device.reads_freely(source.tokens):
+            self._begin()
+
+    def _begin(self) -> None:
+        """Lay the source out, in target ids and aligned on the left."""
+        source, self._waiting = self._waiting, None
+        assert source is not None
         # a sentence begins behind an eos
         self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
         self._asked = torch.zeros_like(source.lengths)
@@ -90,6 +99,8 @@ class NgramDrafter(Drafter):
         if self._unread:
             self._catch_up()
         self._has_asked = True
+        if self._waiting is not None:
+            self._begin()
         if rounds.can_run(self._source):
             rows, trust, shape = (state.tokens, state.lengths), (self._tried, self._right), (self.block_size, self.eos)
             return DraftBlock(*ngram.draft(self.table.parts(), self._source, rows, trust, self._asked, shape))
@@ -137,7 +148,7 @@ class NgramDrafter(Drafter):
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
-        return [self._source, self._asked]
+        return [] if self._waiting is not None else [self._source, self._asked]
 
     def _copy(self, state: Rows, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Find the longest match in the row itself, the latest where there are several.
@@ -176,4 +187,7 @@ class NgramDrafter(Drafter):
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
+        if self._waiting is not None:
+            self._waiting = self._waiting.select_rows(rows)
+            return
         self._source, self._asked = self._source.index_select(0, rows), self._asked.index_select(0, rows)

@@ -101,17 +101,22 @@ class BlockBudget:
 
     def begin(self) -> None:
         """Begin a batch."""
-        if self._n_drafts:
+        self._began = None
+        if self._n_drafts:  # else all is as it was when the last batch began
             self._drafts_a_batch = 0.8 * self._drafts_a_batch + 0.2 * self._n_drafts
-        self._n_drafts, self._chosen_for, self._began = 0, None, None
+            self._n_drafts, self._chosen_for = 0, None
 
     def limit(self, rows: int, can_step: bool = False) -> int:
         """Return how many tokens to draft in the next round of so many rows; can_step: rounds may be steps instead."""
         if not self.is_measured:
             return self.block_size
+        self._rows = rows
+        if self._best == 0 and self._chosen_for == rows:  # as in most rounds where drafts do not pay
+            self._began = None
+            return self._rarely()
         if self._began is not None:
             self._rest.add(max(clock.since(self._began) - self._known, 0.0))
-        self._began, self._known, self._rows = clock.now(), self._passes.seconds(rows), rows
+        self._began, self._known = clock.now(), self._passes.seconds(rows)
         if can_step and self._trials < TRIALS:
             return 0
         if self._chosen_for != rows:
@@ -120,6 +125,10 @@ class BlockBudget:
             self._without, self._patience = 0, PROBE_AFTER
             is_dear = self._one_by_one and not self._next.knows(rows)
             return min(self._best, PROBE) if is_dear else self._best
+        return self._rarely()
+
+    def _rarely(self) -> int:
+        """Return 0, now and then a few tokens that show whether drafts have become better."""
         self._without += 1
         if self._without < self._patience or self._is_hopeless:
             return 0
@@ -144,9 +153,10 @@ class BlockBudget:
         """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
         rest, share, most_ever = self._rest.seconds, self._steps.seconds or math.inf, 0.0
+        fixed, each = self._drafting(rows)
         for k in range(self.block_size + 1):
             seconds = self._passes.seconds(rows * (width + 1))
-            seconds = seconds + rest + self._drafting(rows, width) if k else min(seconds * share, seconds + rest)
+            seconds = seconds + rest + fixed + each * width if k else min(seconds * share, seconds + rest)
             most_ever = max(most_ever, (k + 1) / seconds)
             if tokens / seconds > most:
                 best, most = k, tokens / seconds
@@ -216,14 +226,13 @@ class BlockBudget:
         for k in range(min(limit, self.block_size)):
             self._made[k] += WIDTH_WEIGHT * ((k < made) - self._made[k])
 
-    def _drafting(self, rows: int, width: float) -> float:
-        """Return the seconds that a draft of so many tokens is expected to take, with its share in what comes first."""
+    def _drafting(self, rows: int) -> tuple[float, float]:
+        """Return the seconds that a draft is expected to take, with its share in what comes first, and each token."""
         next_ = self._next.seconds(rows)
-        seconds = next_ * (width if self._one_by_one else 1.0) + self._judging.seconds
-        if self._n_drafts:
-            return seconds
-        first = self._first.seconds - (0.0 if self._one_by_one else next_)
-        return seconds + max(first, 0.0) / self._drafts_a_batch
+        fixed, each = (0.0, next_) if self._one_by_one else (next_, 0.0)
+        if self._n_drafts == 0:
+            fixed += max(self._first.seconds - fixed, 0.0) / self._drafts_a_batch
+        return fixed + self._judging.seconds, each
 
     def judged(self, kept: list[int], drafted: list[int], accepted: list[int]) -> None:
         """Learn how a round's drafts fared.
