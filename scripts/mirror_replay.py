@@ -118,10 +118,9 @@ class Guesses:
         token = guide.next(prefix) if guide else None
         if token is None:
             return known
-        others = [(other, score) for other, score in known if other != token]
-        rest = sum(math.exp(score) for _, score in others) or 1.0
-        scale = math.log(1 - TRUST) - math.log(rest)
-        return [(token, math.log(TRUST)), *((other, score + scale) for other, score in others)]
+        low = math.log(1 - TRUST)  # others keep their scores where these are low
+        others = [(other, min(score, low)) for other, score in known if other != token]
+        return [(token, math.log(TRUST)), *others]
 
 
 @dataclass
@@ -129,13 +128,11 @@ class Policy:
     """What passes verify ahead of the live beams.
 
     Attributes:
-        extra: nodes of a pass at most, beside the live beams.
-        lazy: leave beams out that by the guess cannot matter for their step.
+        extra: positions of a pass at most, beside one for each beam.
         knows: take the true lists for guesses, which no drafter can; an upper bound.
     """
 
     extra: int
-    lazy: bool = False
     knows: bool = False
 
 
@@ -199,24 +196,22 @@ def replay(
 def plan(
     search: Search, rules: Rules, policy: Policy, guess: Callable[[Prefix], List], tried: set[Prefix]
 ) -> list[Prefix]:
-    """Return the prefixes that a pass verifies: of the live beams, then of the steps that the guesses lead to."""
+    """Return the prefixes that a pass verifies: of the live beams, then of the steps that the guesses lead to.
+
+    Of the steps ahead beams are left out that by the guess give no continuation which is good enough: `advance` can do
+    without them.
+    """
     nodes: list[Prefix] = []
-    room = policy.extra
-    ahead = search
-    while not ahead.is_finished:
+    room, ahead = rules.beam + policy.extra, search
+    while room and not ahead.is_finished:
         following = advance(ahead, rules, guess)
         assert following is not None, "every guess is a list"
-        needed = -math.inf
-        if policy.lazy and len(following.beams) == rules.beam:
-            needed = following.beams[-1][0]
-        wanted = [prefix for total, prefix in ahead.beams if total > needed and prefix not in tried]
-        if ahead is search:
-            wanted = wanted or [prefix for _, prefix in ahead.beams if prefix not in tried]
-        else:
-            wanted = wanted[:room]
-            room -= len(wanted)
+        is_open = ahead is search or len(following.beams) < rules.beam
+        needed = -math.inf if is_open else following.beams[-1][0]
+        wanted = [prefix for total, prefix in ahead.beams if total > needed and prefix not in tried][:room]
         nodes += wanted
-        if room == 0:
+        if policy.extra == 0:
             break
+        room -= len(wanted)
         ahead = following
     return nodes
