@@ -31,6 +31,7 @@ from fairseq_specdec.search.acceptance import accept_rule
 from fairseq_specdec.search.beam import BeamDecoder
 from fairseq_specdec.search.beam_state import Step
 from fairseq_specdec.search.decode import Batch, SpecDecoder
+from fairseq_specdec.search.mirror import MirrorDecoder
 from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.stats import SpecStats
 
@@ -239,7 +240,7 @@ class SpecGenerator:
                 Verifier(encoders, weights, self.options.temperature), start="encode", score="verify", commit="verify"
             )
             if self.options.beam > 1:
-                self._decoder = BeamDecoder(verifier, self.options.beam)
+                self._decoder = self._beam_decoder(verifier)
                 return self._decoder
             self._decoder = SpecDecoder(
                 verifier,
@@ -250,6 +251,11 @@ class SpecGenerator:
             if like.is_cuda and self.stats.config.cuda_graphs and not self.stats.config.spec_stats:
                 self._decoder = self._ahead(RecordedDecoder(self._decoder, CudaRecorder(like.device)))
         return self._decoder
+
+    def _beam_decoder(self, verifier: Verifier) -> BeamDecoder:
+        if self.drafter.has_guide:
+            return MirrorDecoder(verifier, self.options.beam, self.drafter, self.adaptive)
+        return BeamDecoder(verifier, self.options.beam)
 
     def _ahead(self, decoder: RecordedDecoder) -> AheadDecoder:
         """Let a decoder begin what comes next, unless outputs depend on which drafts were made first."""

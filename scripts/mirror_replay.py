@@ -21,7 +21,7 @@ TRUST = 0.9  # probability given to a guide's token
 
 
 class Rules(NamedTuple):
-    """What the search of a sentence goes by: its beam, the id that ends a hypothesis, the step at which that is forced."""
+    """What the search of a sentence goes by: its beam, the id that ends a hypothesis, the step that forces it."""
 
     beam: int
     eos: int
@@ -90,7 +90,7 @@ class Guide:
         return self._places[prefix]
 
     def _nearest(self, prefix: Prefix, broke_off: int) -> int:
-        """Return where the text ends like the prefix: the longest suffix, then the nearest place; else where it broke."""
+        """Return where the text ends like the prefix, by the longest suffix, then the nearest; else where it broke."""
         best = (0, 0, broke_off)
         for i, token in enumerate(self.tokens):
             if token == prefix[-1]:

@@ -75,12 +75,14 @@ class Drafter(ABC):
         required: options (by their Python names) without which it cannot be built.
         accepted: further options that it takes; the others are refused.
         learns: whether its drafts depend on what was decoded before.
+        has_guide: whether `guide` tells a text that outputs resemble, which beams can look ahead by.
         block_size: K, the width of the widest block it proposes.
     """
 
     required: ClassVar[frozenset[str]] = frozenset()
     accepted: ClassVar[frozenset[str]] = frozenset()
     learns: ClassVar[bool] = False
+    has_guide: ClassVar[bool] = False
     block_size: int
 
     @classmethod
@@ -109,6 +111,10 @@ class Drafter(ABC):
         """Return all that the rows of the batch have here, each tensor with a row for every one."""
 
     # what a drafter need not do
+
+    def guide(self, source: Source) -> tuple[Tensor, Tensor]:
+        """Return a text that each output resembles, where ``has_guide``: [B, G] int64, -1 behind its length; [B] int64."""
+        raise NotImplementedError
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to where the verifier is."""

@@ -28,7 +28,9 @@ class _CBeams(ctypes.Structure):
     ]
 
 
-class _CCandidates(ctypes.Structure):
+class CCandidates(ctypes.Structure):
+    """Candidates as the library takes them."""
+
     _fields_ = [("n", ctypes.c_int64), *((name, ctypes.c_void_p) for name in ("scores", "tokens", "beams", "tied"))]
 
 
@@ -62,8 +64,8 @@ def rank(limits: Limits, beams: Beams, step: int, lprobs: Tensor) -> tuple[Candi
     scores = lprobs.new_empty(n_sentences, 2 * beam)
     tokens, parents = scores.new_empty(2, n_sentences, 2 * beam, dtype=torch.int64)
     tied = scores.new_empty(n_sentences, dtype=torch.bool)
-    rules = _rules(limits)
-    out = _CCandidates(2 * beam, *map(address, (scores, tokens, parents, tied)))
+    rules = c_rules(limits)
+    out = CCandidates(2 * beam, *map(address, (scores, tokens, parents, tied)))
     n_tied = library().specdec_rank(
         ctypes.byref(rules),
         ctypes.byref(_beams(beams, step, lprobs.size(1))),
@@ -93,11 +95,11 @@ def advance(
         how many sentences are finished.
     """
     beam = last.size(1)
-    rules, used = _rules(limits), 1 + step * beam
+    rules, used = c_rules(limits), 1 + step * beam
     return library().specdec_advance(
         ctypes.byref(rules),
         ctypes.byref(_beams(beams, step, 1 if step == 0 else beam)),
-        ctypes.byref(_CCandidates(2 * beam, *map(address, candidates), None)),
+        ctypes.byref(CCandidates(2 * beam, *map(address, candidates), None)),
         ctypes.byref(_CFollowing(*map(address, following), address(last), used, *map(address, ended))),
     )
 
@@ -110,7 +112,8 @@ def _check_prefix(limits: Limits, step: int, symbols: int) -> None:
         raise IndexError(f"ids of a prefix must be in 0..{symbols - 1}, got {lowest}..{highest}: check its dictionary.")
 
 
-def _rules(limits: Limits) -> _CRules:
+def c_rules(limits: Limits) -> _CRules:
+    """Return the options of a batch as the library takes them; they point to what is in ``limits``."""
     prefix, match = limits.prefix, limits.source_lengths
     assert prefix is None or prefix.is_contiguous()
     n_prefix = 0 if prefix is None else prefix.size(1)
