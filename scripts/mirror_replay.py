@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 Prefix = tuple[int, ...]
 List = list[tuple[int, float]]
 SUFFIX = 3  # longest suffix that is looked up, as in drafts that are copied
@@ -37,6 +39,11 @@ class Search(NamedTuple):
     is_finished: bool = False
 
 
+def add(total: float, score: float) -> float:
+    """Add as fairseq does, in float32."""
+    return float(np.float32(total) + np.float32(score))
+
+
 def advance(search: Search, rules: Rules, list_of: Callable[[Prefix], List | None]) -> Search | None:
     """Make a step; None where it depends on lists that are not known.
 
@@ -48,7 +55,7 @@ def advance(search: Search, rules: Rules, list_of: Callable[[Prefix], List | Non
         if known is None:
             bound = max(bound, total)
         else:
-            found += [(-(total + score), i, j, token, prefix) for j, (token, score) in enumerate(known)]
+            found += [(-add(total, score), i, j, token, prefix) for j, (token, score) in enumerate(known)]
     found.sort()
     beams, ended = [], list(search.ended)
     for place, (cost, _, _, token, prefix) in enumerate(found[: 2 * rules.beam]):

@@ -53,6 +53,9 @@ def test_beams_with_drafts_are_refused_with_the_remedy():
         "--beam must be 1 with --beta 3, got 5 (fairseq's default): pass --beam 1 or leave --beta 3 out.",
     ]
 
+    with pytest.raises(OptionError, match="--beam must be 1 with --draft-rule published, got 4: pass --beam 1 or leave"):
+        refuse_with_drafts(GenerationOptions(beam=4), SpecConfig("input", draft_rule="published"), True)
+
 
 def test_the_maximum_length_counts_the_padded_source_and_the_models_positions():
     assert GenerationOptions(max_len_a=0.5, max_len_b=3).max_len(9, 7, 1024) == 7

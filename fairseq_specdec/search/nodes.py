@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairseq_specdec.search.budget import PROBE_AFTER, PROBE_RARELY, Cost
+from fairseq_specdec.search.budget import LEAST, PROBE_AFTER, PROBE_RARELY, Cost
 
 CHOICES = (0, 3, 7, 13)  # positions ahead; with a beam of 5 a pass of 12 and of 18 fills whole tiles of rows (linear.h)
 WORTH = 0.98  # of the time without: less than that is no reason to look ahead
@@ -39,9 +39,9 @@ class NodeBudget:
 
     def took(self, n: int, seconds: float) -> None:
         """Learn what a step took, on average over a sentence, with n positions ahead."""
-        self._costs[self.choices.index(n)].add(seconds)
+        self._costs[self.choices.index(n)].add(max(seconds, LEAST))
 
     def _best(self) -> int:
         """Return the index of the best choice that is known; 0 where none is."""
         known = [(cost.seconds if i == 0 else cost.seconds / WORTH, i) for i, cost in enumerate(self._costs)]
-        return min((one for one in known if one[0] > 0), default=(0.0, 0))[1]
+        return min((one for one in known if one[0] > 0.0), default=(0.0, 0))[1]

@@ -164,7 +164,8 @@ class Mirror {
             if (live.total == -INFINITY) continue;
             const List list = list_of(live.node);
             if (list.n < 0) bound = std::max(bound, live.total);
-            for (int64_t i = 0; i < list.n; ++i) offer({live.total + list.entries[i].score, static_cast<int32_t>(b), list.entries[i].token});
+            for (int64_t i = 0; i < list.n; ++i)
+                offer({live.total + list.entries[i].score, static_cast<int32_t>(b), list.entries[i].token});
         }
         return bound + kRounding + std::max(0.0f, static_cast<float>(-rules.unk_penalty));
     }

@@ -1,6 +1,8 @@
 // The prefixes that a beam search may visit, as a tree, with what may follow each: known where it was verified, else guessed.
 #pragma once
 
+#include <unordered_map>
+
 #include "beam.h"
 #include "guide.h"
 
@@ -18,33 +20,28 @@ struct List {
     int64_t n;
 };
 
-// The newest list behind each few last tokens. It has a fixed number of places, and what comes to a place takes it.
+// The newest list behind each few last tokens. When it is full it forgets all of them.
 class Suffixes {
   public:
-    explicit Suffixes(int64_t room) : room(room), keys(kPlaces), counts(kPlaces, -1), entries(kPlaces * room) {}
     void put(uint64_t key, const List& list) {
-        const int64_t at = key % kPlaces;
-        keys[at] = key;
-        counts[at] = list.n;
-        std::copy(list.entries, list.entries + list.n, entries.begin() + at * room);
+        if (lists.size() >= kMost) lists.clear();
+        lists[key].assign(list.entries, list.entries + list.n);
     }
     // Returns n = -1 where there is none.
     List find(uint64_t key) const {
-        const int64_t at = key % kPlaces;
-        return {entries.data() + at * room, keys[at] == key ? counts[at] : -1};
+        const auto found = lists.find(key);
+        return found == lists.end() ? List{nullptr, -1}
+                                    : List{found->second.data(), static_cast<int64_t>(found->second.size())};
     }
 
   private:
-    static constexpr int64_t kPlaces = 8191;
-    int64_t room;
-    std::vector<uint64_t> keys;
-    std::vector<int64_t> counts;
-    std::vector<Scored> entries;
+    static constexpr size_t kMost = 1 << 15;
+    std::unordered_map<uint64_t, std::vector<Scored>> lists;
 };
 
 class Tree {
   public:
-    explicit Tree(int64_t room) : room(room), suffixes(room), guessed(room + 1) {}
+    explicit Tree(int64_t room) : room(room), guessed(room + 1) {}
 
     // Begins a sentence; what suffixes have taught stays. guide: [n_guide], outlives the sentence.
     void begin(int64_t first, const int64_t* text, int64_t n_text) {
@@ -125,7 +122,7 @@ class Tree {
     std::vector<int64_t> counts;  // [lists]
 
     uint64_t key(int32_t node, int64_t n) const {
-        uint64_t made = n;
+        uint64_t made = n * 0xD1B54A32D192ED03u;  // so large that no token makes it 0, which multiplying leaves as it is
         for (int32_t i = node; n-- > 0; i = nodes[i].parent) {
             made = (made ^ static_cast<uint64_t>(nodes[i].token)) * 0x9E3779B97F4A7C15u;
             made ^= made >> 29;
@@ -135,7 +132,6 @@ class Tree {
 
     // Where the guide goes on behind a node, from where it did so behind its parent.
     int32_t place(int32_t node) const {
-        if (n_guide == 0) return 0;
         const Node& own = nodes[node];
         int64_t before = nodes[own.parent].place, last[kSuffix];
         if (before < n_guide && guide[before] == own.token) return before + 1;
