@@ -52,8 +52,7 @@ def test_beams_with_drafts_are_refused_with_the_remedy():
         "--beam must be 1 with --drafter nat, got 5 (fairseq's default): pass --beam 1 or leave --drafter nat out.",
         "--beam must be 1 with --beta 3, got 5 (fairseq's default): pass --beam 1 or leave --beta 3 out.",
     ]
-
-    with pytest.raises(OptionError, match="--beam must be 1 with --draft-rule published, got 4: pass --beam 1 or leave"):
+    with pytest.raises(OptionError, match="--beam must be 1 with --draft-rule published, got 4: pass --beam 1"):
         refuse_with_drafts(GenerationOptions(beam=4), SpecConfig("input", draft_rule="published"), True)
 
 

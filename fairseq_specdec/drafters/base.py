@@ -113,8 +113,12 @@ class Drafter(ABC):
     # what a drafter need not do
 
     def guide(self, source: Source) -> tuple[Tensor, Tensor]:
-        """Return a text that each output resembles, where ``has_guide``: [B, G] int64, -1 behind its length; [B] int64."""
-        raise NotImplementedError
+        """Return a text that each output resembles; of drafters that have one.
+
+        Returns:
+            [B, G] int64, target ids from the left, -1 behind a row's length; and the lengths [B] int64.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no guide")
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to where the verifier is."""

@@ -38,7 +38,10 @@ class TranslationSpecDecConfig(TranslationConfig):
 
     drafter: str = field(
         default="none",
-        metadata={"help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = no drafts, with any beam)"},
+        metadata={
+            "help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = no drafts; none, input and file go "
+            "with any beam)"
+        },
     )
     drafter_path: Optional[str] = field(default=None, metadata={"help": "checkpoint of a trained drafter"})
     draft_file: Optional[str] = field(
@@ -155,7 +158,7 @@ class TranslationSpecDecTask(TranslationTask):
 
         Raises:
             StockNeeded: lists every generation option that needs fairseq's own generator.
-            OptionError: a drafter goes with beam 1 alone.
+            OptionError: most drafters go with beam 1 alone.
             UnsupportedModelError: lists what keeps the engine from running the model.
         """
         reasons = why_stock(args, len(self.target_dictionary), **asked)

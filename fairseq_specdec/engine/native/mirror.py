@@ -1,4 +1,4 @@
-"""Speculation in the beam of one sentence on a CPU by compiled code: the tree of prefixes, what a pass takes, its steps."""
+"""Speculation in the beam of one sentence by compiled code: the tree of prefixes, what a pass takes, and steps."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ class Mirror:
             most: positions of a pass, b at least.
         """
         self._kept = limits, guide  # compiled code looks at their memory
-        self._lib.specdec_mirror_begin(
-            self._self, ctypes.byref(c_rules(limits)), first, address(guide), guide.numel()
-        )
+        self._lib.specdec_mirror_begin(self._self, ctypes.byref(c_rules(limits)), first, address(guide), guide.numel())
         self._tokens, self._depths = torch.zeros(2, 1, most, dtype=torch.int64)
         self._slots = torch.zeros(1, most, limits.max_len + 2, dtype=torch.int32)
         positions = (self._tokens, self._slots, self._slots.size(2), self._depths, most, 0)

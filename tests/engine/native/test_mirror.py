@@ -91,8 +91,8 @@ def test_a_tie_is_told_and_what_fairseq_says_of_it_is_followed():
     assert mirror.step()[0] == TIED
     again = mirror.plan(again=True)
     assert again.tokens.tolist() == [[FIRST]] and again.paths.slots[0, 0, 0] == 1
-    chosen = torch.tensor([[-1.0, -1.0, -1.0, -3.0]]), torch.tensor([[9, 11, 7, 4]]), torch.zeros(1, 4, dtype=torch.int64)
-    mirror.follow(chosen)
+    scores, chosen = torch.tensor([[-1.0, -1.0, -1.0, -3.0]]), torch.tensor([[9, 11, 7, 4]])
+    mirror.follow((scores, chosen, torch.zeros_like(chosen)))
     tokens, paths, n_live = mirror.plan()
     assert tokens[0, :2].tolist() == [9, 11] and n_live == 2
     assert paths.slots[0, :2, :2].tolist() == [[1, 2], [1, 3]] and paths.depths[0, :2].tolist() == [1, 1]
