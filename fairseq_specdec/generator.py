@@ -32,6 +32,7 @@ from fairseq_specdec.search.acceptance import accept_rule
 from fairseq_specdec.search.beam import BeamDecoder
 from fairseq_specdec.search.beam_state import Step
 from fairseq_specdec.search.decode import Batch, SpecDecoder
+from fairseq_specdec.search.mirror import MirrorDecoder
 from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.stats import SpecStats
 
@@ -252,9 +253,7 @@ class SpecGenerator:
             sections = {"start": "encode", "score": "verify", "take_steps": "verify", "commit": "verify"}
             verifier = timed(Verifier(encoders, weights, self.options.temperature), **sections)
             if self.options.beam > 1:
-                self._decoder = BeamDecoder(verifier, self.options.beam)
-                if self._records(like):
-                    self._decoder = RecordedBeamDecoder(self._decoder, CudaRecorder(like.device))
+                self._decoder = self._beam_decoder(verifier, like)
                 return self._decoder
             self._decoder = SpecDecoder(
                 verifier,
@@ -265,6 +264,12 @@ class SpecGenerator:
             if self._records(like):
                 self._decoder = self._ahead(RecordedDecoder(self._decoder, CudaRecorder(like.device)))
         return self._decoder
+
+    def _beam_decoder(self, verifier: Verifier, like: Tensor) -> BeamDecoder | RecordedBeamDecoder:
+        if self.drafter.has_guide:
+            return MirrorDecoder(verifier, self.options.beam, self.drafter, self.adaptive)
+        decoder = BeamDecoder(verifier, self.options.beam)
+        return RecordedBeamDecoder(decoder, CudaRecorder(like.device)) if self._records(like) else decoder
 
     def _records(self, like: Tensor) -> bool:
         """Say whether rounds are recorded; timers of the statistics look between the parts of a round."""

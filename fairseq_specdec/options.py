@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from fairseq_specdec.config import OptionError
+from fairseq_specdec.config import OptionError, SpecConfig
 
 FAIRSEQ_BEAM = 5  # its default
 
@@ -121,15 +121,21 @@ def why_stock(args: Any, n_symbols: int, *, fused_lm: bool = False, restricted: 
     return reasons
 
 
-def refuse_with_drafts(options: GenerationOptions, drafter: str, beta: int) -> None:
-    """Refuse beams where tokens are drafted.
+def refuse_with_drafts(options: GenerationOptions, config: SpecConfig, has_guide: bool) -> None:
+    """Refuse beams where tokens are drafted, but for drafters that beams can look ahead by.
+
+    Args:
+        options: of generation.
+        config: what was asked of speculative decoding.
+        has_guide: whether the drafter is such a one.
 
     Raises:
         OptionError: with the option, the rule, the value and the remedy.
     """
     default = " (fairseq's default)" if options.beam == FAIRSEQ_BEAM else ""
-    asked = [f"--drafter {drafter}"] if drafter != "none" else []
-    asked += [f"--beta {beta}"] if beta > 1 else []
+    asked = [f"--drafter {config.drafter}"] if config.drafter != "none" and not has_guide else []
+    asked += [f"--beta {config.beta}"] if config.beta > 1 else []
+    asked += [f"--draft-rule {config.draft_rule}"] if has_guide and config.draft_rule == "published" else []
     if options.beam > 1 and asked:
         raise OptionError(
             [f"--beam must be 1 with {option}, got {options.beam}{default}: pass --beam 1 or leave {option} out."

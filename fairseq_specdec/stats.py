@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,9 +50,8 @@ class SpecStats:
     def add(self, tally: Tally, sentences: int) -> None:
         """Count a decoded batch."""
         kept, drafted, accepted = tally.counts()
-        if not self.histogram:
-            self.histogram = [0] * (len(kept) - 1)
-        self.histogram = [a + b for a, b in zip(self.histogram, kept[1:], strict=True)]
+        # beams look ahead by other numbers of positions in other sentences
+        self.histogram = [a + b for a, b in itertools.zip_longest(self.histogram, kept[1:], fillvalue=0)]
         self.sentences += sentences
         self.tokens += sum(n * count for n, count in enumerate(kept))
         self.drafted += drafted

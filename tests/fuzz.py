@@ -52,7 +52,7 @@ class Configuration:
         architecture: its number in ARCHITECTURES.
         n_models: 2 is an ensemble.
         tied: how many symbols share the output row of another one.
-        drafter: one of KINDS or OF_A_VERIFIER; "none" with beams.
+        drafter: one of KINDS or OF_A_VERIFIER; with beams "none" or one that they look ahead by.
         sources: ids of each sentence.
         prefix: forced first tokens of each sentence, or None.
         options: of generation.
@@ -72,9 +72,8 @@ def configuration(seed: int) -> Configuration:
     """Draw a configuration."""
     rng = random.Random(seed)
     beam = rng.choice([1, 1, 2, 3, 5, 8])
-    sources = [
-        [rng.randrange(3, 30) for _ in range(rng.randrange(13))] + [oracle.EOS] for _ in range(rng.randrange(1, 7))
-    ]
+    n_sources = rng.choice([1, 1, 2, 3, 4, 5, 6])  # beams look ahead in a sentence that comes alone
+    sources = [[rng.randrange(3, 30) for _ in range(rng.randrange(13))] + [oracle.EOS] for _ in range(n_sources)]
     options = {"beam": beam, **{name: rng.choice(values) for name, values in OPTIONS.items()}}
     options["max_len_b"] += 0 if options["max_len_a"] else 1
     options["min_len"] = min(options["min_len"], options["max_len_b"])
@@ -88,7 +87,7 @@ def configuration(seed: int) -> Configuration:
         architecture=rng.randrange(len(ARCHITECTURES)),
         n_models=1 if rng.random() < 0.85 else 2,
         tied=rng.choice([0, 0, 0, 6]),
-        drafter="none" if beam > 1 else rng.choice([*KINDS, *OF_A_VERIFIER]),
+        drafter=rng.choice([*KINDS, *OF_A_VERIFIER] if beam == 1 else ["none", "input", "file"]),
         sources=sources,
         left_pad=rng.random() < 0.7,
         prefix=prefix,

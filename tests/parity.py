@@ -42,7 +42,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--retain-dropout": {"retain_dropout": True},
 }
 DRAFTERS = ("none", "nat", "self", "ar", "input", "ngram", "file")
-SYSTEMS = [*((drafter, 1) for drafter in DRAFTERS), ("none", 2), ("none", 5), ("none", 8), ("ngram", 5)]
+SYSTEMS = [*((drafter, 1) for drafter in DRAFTERS), ("none", 2), ("none", 5), ("none", 8), ("input", 5), ("ngram", 5)]
 SIZES = (1, 6)
 HEAD = """# Options, drafters and beams
 

@@ -2,7 +2,7 @@ from argparse import Namespace
 
 import pytest
 
-from fairseq_specdec.config import OptionError
+from fairseq_specdec.config import OptionError, SpecConfig
 from fairseq_specdec.options import GenerationOptions, refuse_with_drafts, why_stock
 
 SYMBOLS = 40
@@ -44,14 +44,16 @@ def test_defaults_of_fairseq_and_every_option_of_beam_search_need_no_other_gener
 
 
 def test_beams_with_drafts_are_refused_with_the_remedy():
-    refuse_with_drafts(GenerationOptions(beam=5), "none", 1)
-    refuse_with_drafts(GenerationOptions(), "nat", 3)
+    refuse_with_drafts(GenerationOptions(beam=5), SpecConfig(), False)
+    refuse_with_drafts(GenerationOptions(), SpecConfig("nat", beta=3), False)
     with pytest.raises(OptionError) as error:
-        refuse_with_drafts(GenerationOptions(beam=5), "nat", 3)
+        refuse_with_drafts(GenerationOptions(beam=5), SpecConfig("nat", beta=3), False)
     assert error.value.reasons == [
         "--beam must be 1 with --drafter nat, got 5 (fairseq's default): pass --beam 1 or leave --drafter nat out.",
         "--beam must be 1 with --beta 3, got 5 (fairseq's default): pass --beam 1 or leave --beta 3 out.",
     ]
+    with pytest.raises(OptionError, match="--beam must be 1 with --draft-rule published, got 4: pass --beam 1"):
+        refuse_with_drafts(GenerationOptions(beam=4), SpecConfig("input", draft_rule="published"), True)
 
 
 def test_the_maximum_length_counts_the_padded_source_and_the_models_positions():

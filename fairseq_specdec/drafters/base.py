@@ -81,6 +81,7 @@ class Drafter(ABC):
         learns: whether its drafts depend on what was decoded before.
         reads: what its checkpoint holds: a Spec-Drafter, or a model of the verifier's kind.
         one_by_one: whether each draft token takes its own time, and a draft ends where `Ask` says.
+        has_guide: whether `guide` tells a text that outputs resemble, which beams can look ahead by.
         block_size: K, the width of the widest block it proposes.
     """
 
@@ -89,6 +90,7 @@ class Drafter(ABC):
     learns: ClassVar[bool] = False
     reads: ClassVar[Literal["spec_drafter", "autoregressive"]] = "spec_drafter"
     one_by_one: ClassVar[bool] = False
+    has_guide: ClassVar[bool] = False
     block_size: int
 
     @classmethod
@@ -122,6 +124,14 @@ class Drafter(ABC):
         """Return all that the rows of the batch have here, each tensor with a row for every one."""
 
     # what a drafter need not do
+
+    def guide(self, source: Source) -> tuple[Tensor, Tensor]:
+        """Return a text that each output resembles; of drafters that have one.
+
+        Returns:
+            [B, G] int64, target ids from the left, -1 behind a row's length; and the lengths [B] int64.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no guide")
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to where the verifier is."""

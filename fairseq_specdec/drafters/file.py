@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Rows, Source
+from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
@@ -52,8 +52,8 @@ class FileDrafter(GuidedDrafter):
         """Move the guesses."""
         self._lines, self._tokens = self._lines.to(device), self._tokens.to(device)
 
-    def start(self, source: Source, state: Rows) -> None:
-        """Take the guesses of the batch's sentences.
+    def guide(self, source: Source) -> tuple[Tensor, Tensor]:
+        """Return the guesses of the batch's sentences.
 
         Raises:
             OptionError: the file has too few lines for these sentences, or the batch does not say which they are.
@@ -71,7 +71,7 @@ class FileDrafter(GuidedDrafter):
         width = max(1, int(lengths.max()))  # host sync: once a batch
         columns = torch.arange(width, device=ids.device)
         guide = self._tokens[(begin[:, None] + columns).clamp(max=self._tokens.numel() - 1)]  # [B, G]
-        self.begin(guide.masked_fill(columns >= lengths[:, None], -1), lengths)
+        return guide.masked_fill(columns >= lengths[:, None], -1), lengths
 
     def fork(self) -> None:
         """Return None: finding the guesses of a batch reads the host."""

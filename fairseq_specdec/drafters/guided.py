@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
 from fairseq_specdec import device
-from fairseq_specdec.blocks import Ask, DraftBlock, Rows
+from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
@@ -34,6 +37,8 @@ class GuidedDrafter(Drafter):
         edit_aware: which of the two rules.
     """
 
+    has_guide: ClassVar[bool] = True
+
     def __init__(self, block_size: int = DEFAULT_BLOCK_SIZE, edit_aware: bool = True) -> None:
         self.block_size = block_size
         self._rule = _edit_aware_place if edit_aware else _published_place
@@ -42,13 +47,21 @@ class GuidedDrafter(Drafter):
         self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one (-1: none yet)
         self._is_next = True  # which of the two
 
-    def begin(self, guide: Tensor, lengths: Tensor) -> None:
-        """Begin a batch; the first draft is the guide from its first token.
+    @abstractmethod
+    def guide(self, source: Source) -> tuple[Tensor, Tensor]:
+        """Return the text that drafts are copied from.
 
-        Args:
-            guide: [B, G] int64 with G >= 1, target ids from the left; -1, which is no token, behind a row's length.
-            lengths: [B] int64, tokens of each row, eos counted.
+        Returns:
+            [B, G] int64 with G >= 1, target ids from the left, -1, which is no token, behind a row's length; and the
+            lengths [B] int64, eos counted.
         """
+
+    def start(self, source: Source, state: Rows) -> None:
+        """Begin a batch."""
+        self.begin(*self.guide(source))
+
+    def begin(self, guide: Tensor, lengths: Tensor) -> None:
+        """Begin with a guide, as `guide` gives it; the first draft is the guide from its first token."""
         self._guide = guide
         self._lengths = lengths
         self._is_next = device.reads_freely(guide)  # elsewhere every round is alike, the first one too

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Rows, Source
+from fairseq_specdec.blocks import Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
@@ -52,6 +52,6 @@ class InputDrafter(GuidedDrafter):
         """Move the table of symbols."""
         self.symbols = None if self.symbols is None else self.symbols.to(device)
 
-    def start(self, source: Source, state: Rows) -> None:
-        """Keep the source, in target ids and aligned on the left."""
-        self.begin(source.aligned(self.symbols), source.lengths)
+    def guide(self, source: Source) -> tuple[Tensor, Tensor]:
+        """Return the source, in target ids and aligned on the left."""
+        return source.aligned(self.symbols), source.lengths

@@ -17,7 +17,9 @@ class SpecOptions(UserDirOption):
 
     drafter: str = field(
         default="none",
-        metadata={"help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = no drafts, with any beam)"},
+        metadata={
+            "help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = no drafts; none, input and file go with any beam)"
+        },
     )
     drafter_path: Optional[str] = field(default=None, metadata={"help": "checkpoint of a trained drafter"})
     draft_file: Optional[str] = field(

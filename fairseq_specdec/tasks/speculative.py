@@ -193,7 +193,7 @@ class SpeculativeTask:
             raise StockNeeded(reasons)
         models = self.verifiers(models)
         config, options = spec_config(self.asked), GenerationOptions.from_args(args)
-        refuse_with_drafts(options, config.drafter, config.beta)
+        refuse_with_drafts(options, config, DRAFTERS[config.drafter].has_guide)
         drafter = self.build_drafter(config, models)
         stats = SpecStats(config, drafter.block_size)
         # a block size that the user asks for is kept; with relaxed acceptance outputs depend on what is drafted, and

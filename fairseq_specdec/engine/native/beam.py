@@ -19,7 +19,9 @@ class _CBeams(ctypes.Structure):
     ]
 
 
-class _CCandidates(ctypes.Structure):
+class CCandidates(ctypes.Structure):
+    """Candidates as the library takes them."""
+
     _fields_ = [("n", ctypes.c_int64), *((name, ctypes.c_void_p) for name in ("scores", "tokens", "beams", "tied"))]
 
 
@@ -54,7 +56,7 @@ def rank(limits: Limits, beams: Beams, step: int, lprobs: Tensor) -> tuple[Candi
     tokens, parents = scores.new_empty(2, n_sentences, 2 * beam, dtype=torch.int64)
     tied = scores.new_empty(n_sentences, dtype=torch.bool)
     rules = c_rules(limits)
-    out = _CCandidates(2 * beam, *map(address, (scores, tokens, parents, tied)))
+    out = CCandidates(2 * beam, *map(address, (scores, tokens, parents, tied)))
     n_tied = library().specdec_rank(
         ctypes.byref(rules),
         ctypes.byref(_beams(beams, step, lprobs.size(1))),
@@ -88,7 +90,7 @@ def advance(
     return library().specdec_advance(
         ctypes.byref(rules),
         ctypes.byref(_beams(beams, step, 1 if step == 0 else beam)),
-        ctypes.byref(_CCandidates(2 * beam, *map(address, candidates), None)),
+        ctypes.byref(CCandidates(2 * beam, *map(address, candidates), None)),
         ctypes.byref(_CFollowing(*map(address, following), address(last), used, *map(address, ended))),
     )
 

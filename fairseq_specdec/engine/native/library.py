@@ -24,7 +24,7 @@ from fairseq_specdec.engine.native.missing import tell_what_is_missing
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 13  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 14  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -111,6 +111,15 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.specdec_rank.argtypes = [pointer, pointer, pointer, integer, pointer, integer]
     lib.specdec_rank.restype = integer
     lib.specdec_advance.argtypes, lib.specdec_advance.restype = [pointer] * 4, integer
+    lib.specdec_mirror_make.argtypes, lib.specdec_mirror_make.restype = [integer], pointer
+    lib.specdec_mirror_free.argtypes, lib.specdec_mirror_free.restype = [pointer], None
+    lib.specdec_mirror_begin.argtypes = [pointer, pointer, integer, pointer, integer]
+    lib.specdec_mirror_begin.restype = None
+    lib.specdec_mirror_plan.argtypes, lib.specdec_mirror_plan.restype = [pointer, pointer, integer], integer
+    lib.specdec_mirror_learn.argtypes = [pointer, pointer, integer, integer]
+    lib.specdec_mirror_learn.restype = None
+    lib.specdec_mirror_step.argtypes, lib.specdec_mirror_step.restype = [pointer, pointer], integer
+    lib.specdec_mirror_follow.argtypes, lib.specdec_mirror_follow.restype = [pointer, pointer], None
     lib.specdec_accept_exact.argtypes, lib.specdec_accept_exact.restype = [pointer, integer], integer
     lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
     lib.specdec_trim.restype = integer

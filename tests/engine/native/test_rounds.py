@@ -118,4 +118,4 @@ def test_the_same_is_copied_from_a_guide(library, monkeypatch):
 class GuidedCopy(GuidedDrafter):
     """Its guide is given."""
 
-    build = start = None
+    build = guide = None

@@ -3,6 +3,7 @@
 #include "decoder.h"
 #include "draft.h"
 #include "guide.h"
+#include "mirror.h"
 #include "ngram.h"
 #include "round.h"
 #include "steps.h"
@@ -10,7 +11,7 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 13; }
+int64_t specdec_interface() { return 14; }
 
 int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t positions) {
     return scratch_floats(layers, n_layers, positions);
@@ -99,6 +100,29 @@ int64_t specdec_steps(const Decoder* w, int64_t rows, int64_t* cached, const Cac
     }
     return n;
 }
+
+// Speculation in the beam; what is made has to be freed.
+Mirror* specdec_mirror_make(int64_t beam) { return new Mirror(beam); }
+
+void specdec_mirror_free(Mirror* mirror) { delete mirror; }
+
+// rules and guide outlive the sentence.
+void specdec_mirror_begin(Mirror* mirror, const Rules* rules, int64_t first, const int64_t* guide, int64_t n_guide) {
+    mirror->begin(*rules, first, guide, n_guide);
+}
+
+// is_again: all live beams, verified or not, and nothing ahead of them. Returns how many positions there are.
+int64_t specdec_mirror_plan(Mirror* mirror, Mirror::Positions* positions, int64_t is_again) {
+    return is_again ? mirror->live(*positions) : mirror->plan(*positions);
+}
+
+void specdec_mirror_learn(Mirror* mirror, float* scores, int64_t symbols, int64_t threads) {
+    mirror->learn(scores, symbols, threads);
+}
+
+int64_t specdec_mirror_step(Mirror* mirror, const Candidates* out) { return mirror->step(*out); }
+
+void specdec_mirror_follow(Mirror* mirror, const Candidates* from) { mirror->follow(*from); }
 
 int64_t specdec_accept_exact(const Round* round, int64_t begin) { return accept_exact(*round, begin); }
 
