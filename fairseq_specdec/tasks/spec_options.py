@@ -18,7 +18,8 @@ class SpecOptions(UserDirOption):
     drafter: str = field(
         default="none",
         metadata={
-            "help": f"who guesses the next tokens: {', '.join(DRAFTERS)} (none = no drafts; none, input and file go with any beam)"
+            "help": f"who guesses the next tokens: {', '.join(DRAFTERS)} "
+            "(none = no drafts; none, input and file go with any beam)"
         },
     )
     drafter_path: Optional[str] = field(default=None, metadata={"help": "checkpoint of a trained drafter"})
