@@ -64,7 +64,8 @@ class BlockBudget:
         self._is_cut = False  # whether the last draft was shorter than it might have been
         # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
         self._best, self._most = block_size, 0.0
-        self._chosen_for: int | None = None
+        self._choices: dict[int, tuple[int, float, bool]] = {}  # these three by rows, until something is learned
+        self._share = 0.0  # of a step, as they were chosen with
         self._steps, self._trials = Cost(), 0  # what a step takes, as a share of a pass of one position a row
         self._judging = Cost()  # what choosing and learning take, beside the draft
         self._rest = Cost()  # what a round takes beside its draft and its pass
@@ -96,7 +97,8 @@ class BlockBudget:
         for width, seconds in zip(widths, map(min, zip(*timed, strict=True)), strict=True):
             self._passes.add(rows * width, seconds)
         self._fewest_rows = min(rows, self._fewest_rows) if self.is_measured else rows
-        self._most_rows, self._chosen_for = max(rows, self._most_rows), None
+        self._most_rows = max(rows, self._most_rows)
+        self._choices.clear()
         self._began = None
 
     def begin(self) -> None:
@@ -104,22 +106,25 @@ class BlockBudget:
         self._began = None
         if self._n_drafts:  # else all is as it was when the last batch began
             self._drafts_a_batch = 0.8 * self._drafts_a_batch + 0.2 * self._n_drafts
-            self._n_drafts, self._chosen_for = 0, None
+            self._n_drafts = 0
+            self._choices.clear()
 
     def limit(self, rows: int, can_step: bool = False) -> int:
         """Return how many tokens to draft in the next round of so many rows; can_step: rounds may be steps instead."""
         if not self.is_measured:
             return self.block_size
         self._rows = rows
-        if self._best == 0 and self._chosen_for == rows:  # as in most rounds where drafts do not pay
-            self._began = None
-            return self._rarely()
+        if rows in self._choices:
+            self._best, self._most, self._is_hopeless = self._choices[rows]
+            if self._best == 0:  # as in most rounds where drafts do not pay
+                self._began = None
+                return self._rarely()
         if self._began is not None:
             self._rest.add(max(clock.since(self._began) - self._known, 0.0))
         self._began, self._known = clock.now(), self._passes.seconds(rows)
         if can_step and self._trials < TRIALS:
             return 0
-        if self._chosen_for != rows:
+        if rows not in self._choices:
             self._choose(rows)
         if self._best > 0:
             self._without, self._patience = 0, PROBE_AFTER
@@ -147,7 +152,8 @@ class BlockBudget:
         self._without += steps - 1  # `limit` has counted one
         self._began = None  # this was no round
         self._steps.add(seconds / (steps * self._passes.seconds(rows)))
-        self._chosen_for = None
+        if abs(self._steps.seconds - self._share) > 0.1 * self._share:  # less changes no choice that matters
+            self._choices.clear()
 
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
@@ -166,8 +172,8 @@ class BlockBudget:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached
                 width += self._made[k]
-        self._best, self._most, self._chosen_for = best, most, rows
-        self._is_hopeless = best == 0 and most_ever <= most
+        self._best, self._most, self._is_hopeless = best, most, best == 0 and most_ever <= most
+        self._choices[rows], self._share = (best, most, self._is_hopeless), self._steps.seconds
 
     def cut(self, draft: DraftBlock, limit: int, finished: Tensor) -> int:
         """Return how many of a draft's first ``limit`` tokens are worth verifying, as sure as the drafter is of them.
@@ -211,7 +217,8 @@ class BlockBudget:
             self._add_draft(max(seconds - made * self._next.seconds(self._rows), 0.0), seconds / max(made, 1))
         if self._one_by_one:
             self._learn_width(made, self._limit)
-        self._n_drafts, self._chosen_for = self._n_drafts + 1, None
+        self._n_drafts += 1
+        self._choices.clear()
         self._known += seconds
 
     def _add_draft(self, as_first: float, as_other: float) -> None:
@@ -263,7 +270,7 @@ class BlockBudget:
             gain = (1 - weight) / (1 - DECAY) / n_tried
             self._tried[k] = weight * self._tried[k] + gain * n_tried
             self._right[k] = weight * self._right[k] + gain * n_right
-        self._chosen_for = None
+        self._choices.clear()
         self._judging.add(2 * clock.since(began))  # choosing takes about as long
 
 
