@@ -16,6 +16,7 @@ PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whe
 PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
 WIDTH_WEIGHT = 0.05  # of a round in the average of widths
 PROBE = 4  # draft tokens of such a round
+STEPS_AGAIN = 64  # rounds with drafts after which steps are timed once more
 TRIALS = 3  # times that steps are taken, PROBE of them at once, before drafts are made: what they take has to be known
 MEASURED = 8  # passes of each width that are timed
 MANY = 100  # positions: behind so many each further one costs the same
@@ -65,8 +66,9 @@ class BlockBudget:
         # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
         self._best, self._most = block_size, 0.0
         self._choices: dict[int, tuple[int, float, bool]] = {}  # these three by rows, until something is learned
-        self._share = 0.0  # of a step, as they were chosen with
-        self._steps, self._trials = Cost(), 0  # what a step takes, as a share of a pass of one position a row
+        # what a step takes, as a share of a pass of one position a row; the shares that choices were made with, by rows
+        self._steps, self._shares = CostByRows(), dict[int, float]()
+        self._trials, self._untimed = 0, 0  # of steps; rounds with drafts since the last one
         self._judging = Cost()  # what choosing and learning take, beside the draft
         self._rest = Cost()  # what a round takes beside its draft and its pass
         self._began: float | None = None  # when this round did, on the clock
@@ -128,6 +130,9 @@ class BlockBudget:
             self._choose(rows)
         if self._best > 0:
             self._without, self._patience = 0, PROBE_AFTER
+            self._untimed += 1
+            if self._untimed % STEPS_AGAIN == 0:
+                self._trials = TRIALS - 1  # the next round is one
             is_dear = self._one_by_one and not self._next.knows(rows)
             return min(self._best, PROBE) if is_dear else self._best
         return self._rarely()
@@ -151,14 +156,15 @@ class BlockBudget:
         """Learn what so many steps of so many rows took."""
         self._without += steps - 1  # `limit` has counted one
         self._began = None  # this was no round
-        self._steps.add(seconds / (steps * self._passes.seconds(rows)))
-        if abs(self._steps.seconds - self._share) > 0.1 * self._share:  # less changes no choice that matters
-            self._choices.clear()
+        self._steps.add(rows, seconds / (steps * self._passes.seconds(rows)))
+        share = self._shares.get(rows, 0.0)
+        if abs(self._steps.seconds(rows) - share) > 0.1 * share:  # less changes no choice that matters
+            self._choices.pop(rows, None)
 
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
         best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
-        rest, share, most_ever = self._rest.seconds, self._steps.seconds or math.inf, 0.0
+        rest, share, most_ever = self._rest.seconds, self._steps.seconds(rows) or math.inf, 0.0
         fixed, each = self._drafting(rows)
         for k in range(self.block_size + 1):
             seconds = self._passes.seconds(rows * (width + 1))
@@ -173,7 +179,7 @@ class BlockBudget:
                 tokens += reached
                 width += self._made[k]
         self._best, self._most, self._is_hopeless = best, most, best == 0 and most_ever <= most
-        self._choices[rows], self._share = (best, most, self._is_hopeless), self._steps.seconds
+        self._choices[rows], self._shares[rows] = (best, most, self._is_hopeless), self._steps.seconds(rows)
 
     def cut(self, draft: DraftBlock, limit: int, finished: Tensor) -> int:
         """Return how many of a draft's first ``limit`` tokens are worth verifying, as sure as the drafter is of them.

@@ -63,7 +63,10 @@ class Comparison:
 
     def _samples(self, size: int) -> Iterator[dict[str, Any]]:
         data, n = self.stock.dataset(self.subset), 0
-        for sample in self.stock.get_batch_iterator(data, max_sentences=size).next_epoch_itr(shuffle=False):
+        # fairseq keeps the batches of a data set, of whatever size they were
+        batches = self.stock.get_batch_iterator(data, max_sentences=size, disable_iterator_cache=True)
+        for sample in batches.next_epoch_itr(shuffle=False):
+            assert sample["nsentences"] <= size
             yield sample
             n += sample["nsentences"]
             if self.limit and n >= self.limit:
@@ -76,9 +79,10 @@ class Comparison:
         task = TranslationSpecDecTask.setup_task(TranslationSpecDecConfig(certify=size == 64, **self.config))
         ours = task.build_spec_generator(models, Namespace(**options))
         stock = self.stock.build_generator(models, Namespace(**options))
-        n = same = hypotheses = 0
+        n = same = hypotheses = largest = 0
         gap = 0.0
         for sample in tqdm(self._samples(size), desc=f"{label}, batch size {size}", unit="batch", leave=False):
+            largest = max(largest, sample["nsentences"])
             prefix = sample["target"][:, : options["prefix_size"]] if "prefix_size" in options else None
             with torch.no_grad():
                 expected = stock.generate(models, sample, prefix_tokens=prefix)
@@ -93,6 +97,7 @@ class Comparison:
         return {
             "options": label,
             "batch_size": size,
+            "largest_batch": largest,
             "sentences": n,
             "hypotheses": hypotheses,
             "identical": same,
