@@ -47,7 +47,7 @@ class BlockBudget:
         self.block_size = block_size
         self._passes = _Passes()
         self._fewest_rows, self._most_rows = 0, 0  # with which passes were measured
-        self._first, self._next = Cost(), Cost()  # of a batch's first draft, of the others
+        self._first, self._next = _Cost(), _Cost()  # of a batch's first draft, of the others
         self._n_drafts, self._drafts_a_batch = 0, 1.0  # of this batch; average of those that had some
         self._tried, self._right = [1.0] * block_size, [0.9] * block_size  # by position; some credit at first
         self._width = float(block_size)  # average of the widths that drafts were cut to
@@ -55,7 +55,7 @@ class BlockBudget:
         # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
         self._best, self._most = block_size, 0.0
         self._chosen_for: int | None = None
-        self._judging = Cost()  # what choosing and learning take, beside the draft
+        self._judging = _Cost()  # what choosing and learning take, beside the draft
         self._without, self._patience = 0, PROBE_AFTER  # rounds since something was drafted, and how many may go by
 
     @property
@@ -226,7 +226,7 @@ class _Passes:
         return min(max(bisect.bisect_left(self._positions, positions) - 1, 0), len(self._slopes) - 1)
 
 
-class Cost:
+class _Cost:
     """What something takes on average; slow exceptions are cut, and the first time, which may load, does not count.
 
     It begins with the least of the next few times: one of them may be an exception, too.
