@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fairseq_specdec.search.budget import PROBE_AFTER, PROBE_RARELY
-from fairseq_specdec.search.costs import LEAST, Cost
+from fairseq_specdec.search.costs import LEAST
 
 CHOICES = (0, 3, 7, 13)  # positions ahead; with a beam of 5 a pass of 12 and of 18 fills whole tiles of rows (linear.h)
-WORTH = 0.98  # of the time without: less than that is no reason to look ahead
+WORTH = 0.98  # of the time with fewer: less than that is no reason to look further ahead
+TRIES = 7  # sentences of a choice before it is judged: how well guesses fare differs more between them than times do
 
 
 class NodeBudget:
@@ -22,27 +23,47 @@ class NodeBudget:
 
     def __init__(self, most: int) -> None:
         self.choices = [n for n in CHOICES if n <= most]
-        self._costs = [Cost() for _ in self.choices]
-        self._wait, self._patience, self._next = PROBE_AFTER, PROBE_AFTER, 1
+        self._costs = [_Average() for _ in self.choices]
+        self._wait, self._patience, self._next = PROBE_AFTER, PROBE_AFTER, 0
 
     def choose(self) -> int:
         """Return how many positions to look ahead in the next sentence."""
         best = self._best()
-        for i in range(min(best + 2, len(self.choices))):  # those up to one above the best have to be known
-            if self._costs[i].seconds == 0.0:
-                return self.choices[i]
+        candidates = range(min(best + 2, len(self.choices)))  # up to one above the best
+        least_known = min(candidates, key=lambda i: self._costs[i].n)
+        if self._costs[least_known].n < TRIES:
+            return self.choices[least_known]
         self._wait -= 1
         if self._wait > 0:
             return self.choices[best]
         self._patience = min(2 * self._patience, PROBE_RARELY)
-        self._wait, self._next = self._patience, -self._next
-        return self.choices[min(max(best + self._next, 0), len(self.choices) - 1)]
+        self._wait, self._next = self._patience, 1 - self._next
+        neighbours = [i for i in (best - 1, best + 1) if 0 <= i < len(self.choices)]
+        return self.choices[neighbours[self._next % len(neighbours)]] if neighbours else 0
 
     def took(self, n: int, seconds: float) -> None:
         """Learn what a step took, on average over a sentence, with n positions ahead."""
         self._costs[self.choices.index(n)].add(max(seconds, LEAST))
 
     def _best(self) -> int:
-        """Return the index of the best choice that is known; 0 where none is."""
-        known = [(cost.seconds if i == 0 else cost.seconds / WORTH, i) for i, cost in enumerate(self._costs)]
-        return min((one for one in known if one[0] > 0.0), default=(0.0, 0))[1]
+        """Return the index of the best choice that has been tried enough; 0 where none has."""
+        best = 0
+        for i, cost in enumerate(self._costs):
+            if cost.n >= TRIES and cost.seconds < WORTH * self._costs[best].seconds:
+                best = i
+        return best
+
+
+class _Average:
+    """The average of what something took, which forgets slowly; the first time, which may load, does not count."""
+
+    def __init__(self) -> None:
+        self.n, self.seconds = 0, 0.0
+
+    def add(self, seconds: float) -> None:
+        """Learn what it took once more; slow exceptions are cut."""
+        self.n += 1
+        if self.n == 2:
+            self.seconds = seconds
+        elif self.n > 2:
+            self.seconds += max(1 / (self.n - 1), 0.1) * (min(seconds, 3 * self.seconds) - self.seconds)
