@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 import fairseq_specdec
-from fairseq_specdec.api import Generated, SpecModel
 from fairseq_specdec.blocks import Paths
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.native.library import layers_by
 from fairseq_specdec.engine.verifier import Memory, Verifier
 from fairseq_specdec.engine.weights import read_verifier
+from fairseq_specdec.spec_model import Generated, SpecModel
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent / "train")]
 import measured  # noqa: E402

@@ -60,6 +60,7 @@ EVERYWHERE = {  # systems of every job
     "none:beam=5": "this package, beam 5",
     "none": "this package, no drafter",
     "ngram:block=4": "this package, ngram",
+    "self:block=6": "this package, self",
 }
 JOBS = (
     Job(
@@ -79,7 +80,11 @@ JOBS = (
         langs=("src", "tgt"),
         model="corrector",
         metric="gleu",
-        systems={**EVERYWHERE, "input:block=16": "this package, input"},
+        systems={
+            **EVERYWHERE,
+            "input:block=16": "this package, input",
+            "input:beam=5:block=7": "this package, input, beam 5",
+        },
         corrects=True,
     ),
 )

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Put what the quickstart measured into the results file of its models and into pages.
 
-    quickstart_card.py --whole DIR --sample DIR --models DIR --teacher LOG --results RESULTS.json [--page PAGE.md ...]
+    quickstart_card.py [--whole DIR] --sample DIR --models DIR [--teacher LOG] --results RESULTS.json [--page PAGE.md]
 
 --whole and --sample are folders that scripts/quickstart.py wrote: over the whole test text, for quality, and as ``make
 quickstart`` runs it, for speed. LOG is what fairseq-generate printed of the teacher's greedy translations of the whole
-test text. Each page gets those of the tables ``shipped``, ``quality`` and ``quickstart`` that it
-has markers for.
+test text. Without --whole or --teacher what the results file says of these stays. Each page gets those of the tables
+``shipped``, ``quality`` and ``quickstart`` that it has markers for.
 """
 
 from __future__ import annotations
@@ -29,18 +29,22 @@ from fairseq_specdec.evaluation.metrics import METRICS  # noqa: E402
 COMMAND = "make quickstart"
 
 
-def collect(whole: Path, sample: Path, models: Path, teacher: Path) -> dict[str, Any]:
-    """Return what the results file holds."""
+def collect(
+    whole: Path | None, sample: Path, models: Path, teacher: Path | None, known: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the results file holds; known: what it held, for that which was not measured again."""
+    folders = {kind: folder for kind, folder in (("whole", whole), ("sample", sample)) if folder is not None}
     runs = {kind: {job.name: json.loads((folder / f"{job.name}.json").read_text("utf-8")) for job in JOBS}
-            for kind, folder in (("whole", whole), ("sample", sample))}  # fmt: skip
+            for kind, folder in folders.items()}  # fmt: skip
     measured = runs["sample"][JOBS[0].name]
     kept = ("date", "device_name", "threads", "dtype", "versions")
     return {
         "command": COMMAND,
         **{name: measured[name] for name in kept},
         "shipped": [describe(path) for path in sorted(models.glob("*.pt"))],
-        "teacher": teacher_score(teacher),
+        "teacher": known["teacher"] if teacher is None else teacher_score(teacher),
         "megabytes": round(sum(path.stat().st_size for path in models.iterdir()) / 1e6, 2),
+        "whole": known.get("whole"),
         **{kind: {name: run["rows"] for name, run in found.items()} for kind, found in runs.items()},
     }
 
@@ -103,10 +107,14 @@ def main() -> None:
     """Parse the command line and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("whole", "sample", "models", "teacher", "results"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
+        parser.add_argument(f"--{name}", type=Path, required=name not in ("whole", "teacher"))
     parser.add_argument("--page", type=Path, action="append", default=[])
     args = parser.parse_args()
-    results = collect(args.whole, args.sample, args.models, args.teacher)
+    known = json.loads(args.results.read_text("utf-8")) if args.results.exists() else {}
+    missing = [name for name in ("whole", "teacher") if getattr(args, name) is None and name not in known]
+    if missing:
+        parser.error(f"--{' and --'.join(missing)} must be given, for {args.results} does not say it yet.")
+    results = collect(args.whole, args.sample, args.models, args.teacher, known)
     args.results.parent.mkdir(parents=True, exist_ok=True)
     args.results.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     for page in args.page:
