@@ -50,8 +50,7 @@ class MirrorDecoder(BeamDecoder):
         began = clock.now()
         found, tally = self._look_ahead(batch, ahead, trace) if ahead else super().decode(batch, trace)
         if self._budget is not None:
-            kept = tally.counts()[0]
-            self._budget.took(ahead, clock.since(began) / max(sum(n * rounds for n, rounds in enumerate(kept)), 1))
+            self._budget.took(ahead, clock.since(began) / max(int(found.lengths.amax()), 1))  # about as many steps
         return found, tally
 
     def _look_ahead(self, batch: Batch, ahead: int, trace: list[Step] | None) -> tuple[NBest, Tally]:

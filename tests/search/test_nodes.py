@@ -22,14 +22,14 @@ def run(budget, seconds, sentences):
 def test_the_best_is_found_and_kept(best):
     seconds = {n: 1.0 + 0.1 * abs(CHOICES.index(n) - CHOICES.index(best)) for n in CHOICES}
     chosen = run(NodeBudget(64), seconds, 400)
-    assert chosen.count(best) > 360
+    assert chosen.count(best) > 320
 
 
 def test_where_looking_ahead_does_not_pay_little_is_lost():
     seconds = {0: 1.0, 3: 1.1, 7: 1.3, 13: 1.6}
     chosen = run(NodeBudget(64), seconds, 100)
     assert set(chosen) == {0, 3}  # nothing longer is tried where the shortest is slower
-    assert sum(seconds[n] for n in chosen) <= 100 * 1.03
+    assert sum(seconds[n] for n in chosen) <= 100 * 1.025
 
 
 def test_sentences_that_differ_much_do_not_mislead():
@@ -38,8 +38,8 @@ def test_sentences_that_differ_much_do_not_mislead():
     for _ in range(300):
         n = budget.choose()
         budget.took(n, mean[n] * rng.uniform(0.7, 1.3))
-    chosen = [budget.choose() for _ in range(20)]
-    assert chosen.count(7) >= 19
+    chosen = [budget.choose() for _ in range(200)]
+    assert chosen.count(7) >= 180
 
 
 def test_what_has_become_better_is_found():
