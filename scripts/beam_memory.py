@@ -45,6 +45,12 @@ def held(what: str) -> float:
     return int(re.search(rf"{what}:\s*(\d+) kB", STATUS.read_text())[1]) / 1024
 
 
+def first_batch(task: Any, size: int) -> dict[str, Any]:
+    """Return the first so many sentences of the test split."""
+    batches = task.get_batch_iterator(task.dataset("test"), max_sentences=size, disable_iterator_cache=True)
+    return next(batches.next_epoch_itr(shuffle=False))
+
+
 def child(who: str, folder: Path, beam: int, size: int) -> dict[str, float]:
     """Decode one batch; return MB of the weights that the engine laid out, and of the decoding."""
     path, data = folder / "checkpoints" / "checkpoint_last.pt", str(folder / "bin")
@@ -52,11 +58,7 @@ def child(who: str, folder: Path, beam: int, size: int) -> dict[str, float]:
     models[0].eval()
     options = Namespace(beam=beam, max_len_a=0, max_len_b=TOKENS - 1, min_len=TOKENS - 1)
     task.load_dataset("test")
-    one, sample = (
-        next(batches.next_epoch_itr(shuffle=False))
-        for n in (1, size)
-        for batches in [task.get_batch_iterator(task.dataset("test"), max_sentences=n, disable_iterator_cache=True)]
-    )
+    one, sample = first_batch(task, 1), first_batch(task, size)
     loaded = held("VmRSS")
     if who == "ours":
         config = {"data": data, "source_lang": "de", "target_lang": "en", "dataset_impl": None}

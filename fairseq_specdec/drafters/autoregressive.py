@@ -43,6 +43,17 @@ class AutoregressiveDrafter(Drafter):
         self._capacity = 0
         self._can_draft = True
 
+    @classmethod
+    def build(cls, setting: DrafterSetting) -> AutoregressiveDrafter:
+        """Make it."""
+        block_size = setting.block_size or cls.default_block_size
+        return cls(cls._model_of(setting), block_size, setting.pad, setting.eos, setting.draft_dtype)
+
+    @staticmethod
+    @abstractmethod
+    def _model_of(setting: DrafterSetting) -> Any:
+        """Return the model that drafts."""
+
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Read the weights.
 
@@ -117,11 +128,9 @@ class SelfDrafter(AutoregressiveDrafter):
 
     default_block_size: ClassVar[int] = 16  # its tokens are nearly always right
 
-    @classmethod
-    def build(cls, setting: DrafterSetting) -> SelfDrafter:
-        """Make it."""
-        block_size = setting.block_size or cls.default_block_size
-        return cls(setting.verifier, block_size, setting.pad, setting.eos, setting.draft_dtype)
+    @staticmethod
+    def _model_of(setting: DrafterSetting) -> Any:
+        return setting.verifier
 
     def _rounded(self, device: torch.device, dtype: torch.dtype) -> str:
         if (device.type, dtype) != ("cpu", torch.float32):
@@ -146,11 +155,9 @@ class ArDrafter(AutoregressiveDrafter):
     reads: ClassVar[Literal["spec_drafter", "autoregressive"]] = "autoregressive"
     default_block_size: ClassVar[int] = 8
 
-    @classmethod
-    def build(cls, setting: DrafterSetting) -> ArDrafter:
-        """Make it."""
-        block_size = setting.block_size or cls.default_block_size
-        return cls(setting.model, block_size, setting.pad, setting.eos, setting.draft_dtype)
+    @staticmethod
+    def _model_of(setting: DrafterSetting) -> Any:
+        return setting.model
 
     def _read_encoder(self, device: torch.device, dtype: torch.dtype, rounded: str | None) -> None:
         self.model.eval()

@@ -217,12 +217,11 @@ class BlockBudget:
 
     def drafted(self, seconds: float, made: int = 0) -> None:
         """Learn what a draft took, and how many tokens a row it had."""
-        if not self._one_by_one:
-            self._add_draft(seconds, seconds)
-        else:
-            self._add_draft(max(seconds - made * self._next.seconds(self._rows), 0.0), seconds / max(made, 1))
         if self._one_by_one:
+            self._add_draft(max(seconds - made * self._next.seconds(self._rows), 0.0), seconds / max(made, 1))
             self._learn_width(made, self._limit)
+        else:
+            self._add_draft(seconds, seconds)
         self._n_drafts += 1
         self._choices.clear()
         self._known += seconds

@@ -79,7 +79,7 @@ def test_the_smallest_size_takes_other_values(toy):
 
 def test_a_dry_run_prints_commands_and_runs_none(toy):
     code, said = run(toy, "--from", toy, "--dry-run")
-    assert code == 0 and f"{toy}/work/words {toy}/work/more-words" in said and "hello there" in said
+    assert code == 0 and f"{toy / 'work' / 'words'} {toy / 'work' / 'more-words'}" in said and "hello there" in said
     assert not (toy / "work").exists()
 
 
