@@ -16,6 +16,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "scripts" / "data"), str(ROOT / "scripts" / "train")]
 
+import german_english  # noqa: E402
 import run_recipe  # noqa: E402
 
 TOY = """
@@ -170,12 +171,16 @@ def sentences(count, seed):
     return {lang: [" ".join(own[i] for i in pick).capitalize() + "." for pick in picks] for lang, own in words.items()}
 
 
+def write_sentences(folder, name, count, seed):
+    """Write name.de and name.en."""
+    folder.mkdir(exist_ok=True)
+    for lang, lines in sentences(count, seed).items():
+        (folder / f"{name}.{lang}").write_text("".join(f"{line}\n" for line in lines))
+
+
 def test_the_shipped_recipe_runs_at_its_smallest_size(in_process, tmp_path):
     for seed, (split, count) in enumerate({"train": 60, "valid": 8, "test": 8}.items()):
-        for lang, lines in sentences(count, seed).items():
-            folder = tmp_path / "tatoeba_de-en"
-            folder.mkdir(exist_ok=True)
-            (folder / f"{split}.{lang}").write_text("".join(f"{line}\n" for line in lines))
+        write_sentences(tmp_path / "tatoeba_de-en", split, count, seed)
     work = tmp_path / "work"
     code = run_recipe.main(
         [str(ROOT / "models" / "quickstart"), "--from", str(tmp_path), "--work", str(work), "--scale", "tiny"]
@@ -203,3 +208,29 @@ def test_the_recipe_of_the_beams_names_what_is_there(tmp_path):
     assert all((ROOT / script).is_file() for script in scripts)
     page = (ROOT / "models" / "quickstart" / "README.md").read_text()
     assert all(f"<!-- table beams-{name}:" in page for name in ("tatoeba", "multi30k", "jfleg"))
+
+
+def test_the_recipe_of_a_transformer_base_runs_at_its_smallest_size(in_process, tmp_path):
+    texts = [*german_english.TRAIN, *german_english.HELD_OUT.values()]
+    for seed, (folder, name) in enumerate(texts):
+        write_sentences(tmp_path / folder, name, 6, seed)
+    work = tmp_path / "work"
+    folder = ROOT / "models" / "tatoeba.de-en"
+    assert run_recipe.main([str(folder), "--from", str(tmp_path), "--work", str(work), "--scale", "tiny"]) == 0
+    layers = {}
+    for name in ("verifier", "drafter", "student"):
+        weights = torch.load(work / name / "checkpoint_last.pt", weights_only=False)["model"]
+        layers[name] = len({key.split(".")[2] for key in weights if key.startswith("decoder.layers.")})
+    assert layers == {"verifier": 4, "drafter": 1, "student": 1}
+
+
+def test_no_sentence_to_learn_from_is_one_to_check_on(tmp_path):
+    for seed, (folder, name) in enumerate([*german_english.TRAIN, *german_english.HELD_OUT.values()]):
+        write_sentences(tmp_path / folder, name, 4, seed)
+    shown = (tmp_path / "tatoeba_de-en" / "test.en").read_text().splitlines()
+    train = tmp_path / "multi30k" / "train.en"
+    train.write_text("".join(f"{line}\n" for line in [shown[0].upper(), "", "word " * 61, "kept"]))
+    german_english.prepare(tmp_path, tmp_path / "out", most_words=60)
+    learned = (tmp_path / "out" / "train.en").read_text().splitlines()
+    assert "kept" in learned and len(learned) == 4 * len(german_english.TRAIN) - 3
+    assert (tmp_path / "out" / "test.en").read_text().splitlines() == shown
