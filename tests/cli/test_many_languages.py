@@ -6,8 +6,10 @@ import shutil
 import pytest
 
 from fairseq_specdec.cli.main import main
+from fairseq_specdec.evaluation.metrics import METRICS
 from tests import tiny
 from tests.tasks import many
+from tests.tasks.test_drop_in import lines_of
 
 PAIR = ("-s", "de", "-t", "en")
 NAMES = ("M2M-100", "languages in place of eos", "pairs that share", "mBART")
@@ -100,3 +102,69 @@ def test_options_without_a_meaning_for_a_certificate_are_refused(data, saved, ce
     with pytest.raises(SystemExit, match="2"):
         certify("M2M-100", log, "--lang-pair", "de-en")
     assert "specdec certify: error: unrecognized arguments: --lang-pair de-en" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bench(data, saved, capsys):
+    """Run the command for a kind of model; returns the status, its rows by system, and what it said."""
+
+    def run(folder, name, *extra, task=None):
+        kind = many.KINDS[name]
+        given = ["bench", data, "--path", saved[name], "--task", task or kind.stock, *kind.arguments, *PAIR, "--cpu"]
+        given += [
+            "--max-len-b",
+            20,
+            "--repeats",
+            1,
+            "--warmup",
+            0,
+            "--limit",
+            12,
+            "--batch-sizes",
+            5,
+            "--json",
+            folder / "out.json",
+        ]
+        capsys.readouterr()
+        status = main(words(*given, *extra))
+        said = capsys.readouterr().err
+        if status:
+            return status, {}, said
+        rows = json.loads((folder / "out.json").read_text("utf-8"))["rows"]
+        return status, {row["system"]: row for row in rows}, said
+
+    return run
+
+
+@pytest.mark.parametrize("name", [*NAMES, "a model for each pair"])
+def test_systems_are_measured_on_every_task(data, saved, bench, tmp_path, name):
+    asked = ("--systems", "none,none:beam=3,input:block=4", "--remove-bpe")
+    status, rows, said = bench(tmp_path, name, *asked, "--beam", 5)
+    assert status == 0, said
+    assert {system: row["identical"] for system, row in rows.items() if "beam" not in system} == {
+        "fairseq": 1.0, "none": 1.0, "input:block=4": 1.0,
+    }  # fmt: skip
+    assert rows["none:beam=3"]["identical_same_beam"] == 1.0
+    lines = lines_of(tmp_path / "log", data, saved[name], "--task", many.KINDS[name].stock,
+                     *many.KINDS[name].arguments, *PAIR, "--beam", 1, "--batch-size", 5, "--remove-bpe")  # fmt: skip
+    printed = [[lines[f"{kind}-{i} 1"].split("\t")[-1] for i in range(12)] for kind in "DT"]
+    assert rows["fairseq"]["metric"]["bleu"] == pytest.approx(METRICS["bleu"].compute(printed[0], [printed[1]])["bleu"])
+
+
+def test_the_other_language_is_measured_as_such(bench, tmp_path):
+    status, rows, said = bench(
+        tmp_path, "M2M-100", "-t", "fr", "--lang-pairs", "de-fr", task="translation_multi_specdec"
+    )
+    assert status == 0, said
+    assert [rows[system]["identical"] for system in ("fairseq", "none", "ngram")] == [1.0, 1.0, 1.0]
+
+
+def test_another_converter_is_refused_where_a_task_has_languages(bench, tmp_path):
+    pytest.importorskip("ctranslate2")
+    status, _, said = bench(tmp_path, "M2M-100", "--systems", "ctranslate2")
+    assert (status, "--systems ctranslate2: --task must be translation, got translation_multi" in said) == (2, True)
+
+
+def test_tasks_that_are_not_decoded_here_are_refused(bench, tmp_path):
+    status, _, said = bench(tmp_path, "M2M-100", task="translation_lev")
+    assert (status, "--task must be one that this package decodes" in said) == (2, True)
