@@ -67,10 +67,12 @@ class Conventions:
     Args:
         eos: id that ends an output, and begins it unless a batch says otherwise; None: the dictionary's.
         strip: further ids that are no text, such as the token that names the language.
+        prefix: id that every output is forced to begin with, or None.
     """
 
     eos: int | None = None
     strip: frozenset[int] = frozenset()
+    prefix: int | None = None
 
 
 class StockNeeded(OptionError):

@@ -114,6 +114,8 @@ def _unsupported(loaded: Loaded) -> list[str]:
     reasons = []
     if len(loaded.models) > 1:
         reasons.append("an ensemble cannot be converted: pass one checkpoint as --path, or leave the system out.")
+    if loaded.task_name != "translation_specdec":
+        reasons.append(f"--task must be translation, got {loaded.task_name}: leave the system out.")
     for name, off, why in _REFUSED:
         value = getattr(loaded.cfg.generation, name)
         if value != off:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from fairseq import utils
-from fairseq.data import data_utils
+from fairseq.data import RoundRobinZipDatasets, data_utils
 from fairseq.tasks import FairseqTask
-from torch import nn
+from torch import Tensor, nn
 
 from fairseq_specdec.bench.measure import Batch
 from fairseq_specdec.config import OptionError
@@ -34,10 +34,13 @@ class BenchData:
     def __init__(self, cfg: Any, task: FairseqTask, models: Sequence[nn.Module], limit: int | None = None) -> None:
         self.cfg, self.task = cfg, task
         self.dataset = task.dataset(cfg.dataset.gen_subset)
+        limits = utils.resolve_max_positions(task.max_positions(), *[model.max_positions() for model in models])
+        if isinstance(self.dataset, RoundRobinZipDatasets):  # for each pair of languages, of which one is read
+            pair = self.dataset.eval_key
+            self.dataset, limits = self.dataset.datasets[pair], limits[pair]
         with data_utils.numpy_seed(cfg.common.seed + 1):  # the order of fairseq-generate's only epoch
             indices = self.dataset.ordered_indices()
         indices = indices[indices < limit] if limit else indices
-        limits = utils.resolve_max_positions(task.max_positions(), *[model.max_positions() for model in models])
         indices, too_long = self.dataset.filter_indices_by_size(indices, limits)
         if len(too_long) and not cfg.dataset.skip_invalid_size_inputs_valid_test:
             raise OptionError([
@@ -63,11 +66,18 @@ class BenchData:
         batches = []
         for group in groups:
             sample = self.dataset.collater([self.dataset[i] for i in group])
-            ids = sample["id"].tolist()
-            sources = [self.dataset[i]["source"].tolist() for i in ids]
-            symbols = [[dictionary[token] for token in source if token != dictionary.eos()] for source in sources]
-            batches.append(Batch(ids, sample, symbols))
+            no_symbols = {dictionary.eos(), dictionary.pad()}
+            sources = sample["net_input"]["src_tokens"].tolist()
+            symbols = [[dictionary[token] for token in source if token not in no_symbols] for source in sources]
+            batches.append(Batch(sample["id"].tolist(), sample, symbols))
         return batches
+
+    def sentence(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Return source and target of a sentence as the model reads them, each [n] int64; the latter may be None."""
+        sample, pad = self.dataset.collater([self.dataset[index]]), self.task.source_dictionary.pad()
+        target = sample.get("target")
+        source = utils.strip_pad(sample["net_input"]["src_tokens"][0], pad)
+        return source, None if target is None else utils.strip_pad(target[0], pad)
 
 
 class Scorer:
@@ -77,13 +87,14 @@ class Scorer:
         data: the sentences.
         metric: a name of METRICS, of one that is computed from text.
         files: references, one line a sentence of the split; without them the data's target is the reference.
+        no_text: symbols that are left out; the dictionary's eos is in any case.
 
     Raises:
         OptionError: a file has too few lines.
     """
 
-    def __init__(self, data: BenchData, metric: str, files: Sequence[str] = ()) -> None:
-        self.ids, self.metric = data.ids, metric
+    def __init__(self, data: BenchData, metric: str, files: Sequence[str] = (), no_text: Collection[int] = ()) -> None:
+        self._no_text, self.ids, self.metric = no_text, data.ids, metric
         self._dictionary = data.task.target_dictionary
         self._joined = data.cfg.common_eval.post_process
         steps = [data.task.build_bpe(data.cfg.bpe), data.task.build_tokenizer(data.cfg.tokenizer)]
@@ -101,7 +112,8 @@ class Scorer:
 
     def text(self, tokens: Sequence[int], *, escape_unk: bool = False) -> str:
         """Return tokens as text."""
-        return self._decode(self._dictionary.string(tokens, self._joined, escape_unk))
+        text = self._dictionary.string(tokens, self._joined, escape_unk, extra_symbols_to_ignore=self._no_text)
+        return self._decode(text)
 
     def _decode(self, text: str) -> str:
         for step in self._steps:
@@ -109,11 +121,10 @@ class Scorer:
         return text
 
     def _source_text(self, data: BenchData, index: int) -> str:
-        tokens = data.dataset[index]["source"].tolist()
-        return self._decode(data.task.source_dictionary.string(tokens, self._joined))
+        return self._decode(data.task.source_dictionary.string(data.sentence(index)[0], self._joined))
 
     def _targets(self, data: BenchData) -> list[list[str]]:
-        targets = [data.dataset[i].get("target") for i in self.ids]
+        targets = [data.sentence(i)[1] for i in self.ids]
         if any(target is None for target in targets):
             return []
         # as in fairseq-generate's T lines, an unknown word of the reference cannot be matched

@@ -13,12 +13,12 @@ import torch
 from fairseq import checkpoint_utils, utils
 from fairseq.data import data_utils
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.tasks import FairseqTask
-from fairseq.tasks.translation import TranslationTask
+from fairseq.tasks import TASK_REGISTRY, FairseqTask
 from torch import nn
 
 from fairseq_specdec.compat import CheckpointError
 from fairseq_specdec.config import OptionError
+from fairseq_specdec.tasks.build import stock_of
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Loaded:
     """What all systems share.
 
     Args:
-        cfg: fairseq's configuration of the command line.
-        task: the stock translation task.
+        cfg: fairseq's configuration of the command line; its task is that of this package.
+        task: the stock task of which that is a sibling.
         models: the verifier, where it is to run.
     """
 
@@ -44,6 +44,17 @@ class Loaded:
     def device(self) -> str:
         """Of the weights: "cpu" or "cuda"."""
         return next(self.models[0].parameters()).device.type
+
+    @property
+    def task_name(self) -> str:
+        """Of this package's task."""
+        return self.cfg.task.task if isinstance(self.cfg.task, Namespace) else self.cfg.task._name
+
+    @property
+    def no_text(self) -> frozenset[int]:
+        """The symbols that fairseq leaves out of the text of an output: eos, and what names a language."""
+        generator = self.task.build_generator(self.models, self.generation(1))
+        return frozenset(getattr(generator, "symbols_to_strip_from_output", {generator.eos}))
 
     def generation(self, beam: int) -> Any:
         """Return the generation options with another beam."""
@@ -73,7 +84,8 @@ def load(given: Namespace) -> Loaded:
         if None in inferred:
             raise OptionError([f"--source-lang and --target-lang must be given, {cfg.task.data} does not tell."])
         cfg.task.source_lang, cfg.task.target_lang = inferred
-    task = TranslationTask.setup_task(cfg.task)
+    name = cfg.task.task if isinstance(cfg.task, Namespace) else cfg.task._name
+    task = TASK_REGISTRY[stock_of(name)].setup_task(copy.deepcopy(cfg.task))  # some tasks change their options
     try:
         models, saved = checkpoint_utils.load_model_ensemble(
             utils.split_paths(cfg.common_eval.path),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from fairseq.tasks import FairseqTask
-from fairseq.tasks.translation import TranslationConfig
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from fairseq_specdec.bench.load import Loaded
@@ -20,7 +20,8 @@ from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS
 from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.stats import SpecStats
-from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
+from fairseq_specdec.tasks.build import task_class
+from fairseq_specdec.tasks.spec_options import SpecOptions
 
 EVERY_DRAFTER = {"block_size", "beta", "tau", "engine_dtype", "cuda_graphs"}
 ALIASES = {"k": "block_size", "block": "block_size"}
@@ -69,7 +70,7 @@ class SpecSystem:
         config = _drafter_config(wanted, loaded.cfg.task)
         self.name, self.dtype, self.loaded = wanted.label, config.engine_dtype or loaded.dtype, loaded
         try:
-            self.task = TranslationSpecDecTask.setup_task(config)
+            self.task = task_class(loaded.task_name).setup_task(config)
             self.generator = self.task.build_spec_generator(loaded.models, loaded.generation(wanted.beam))
         except (OptionError, UnsupportedModelError) as error:
             raise OptionError([f"--systems {wanted.label}: {reason}" for reason in error.reasons]) from error
@@ -115,8 +116,8 @@ def _options_of(drafter: str) -> set[str]:
 
 
 def task_options() -> set[str]:
-    """Return the options that task translation_specdec has more than fairseq's translation."""
-    return {f.name for f in fields(TranslationSpecDecConfig)} - {f.name for f in fields(TranslationConfig)}
+    """Return the options that a task of this package has more than fairseq's."""
+    return {option.name for option in fields(SpecOptions)} - {"_name"}
 
 
 def _drafter_config(wanted: Wanted, cfg: Any) -> Any:
@@ -124,23 +125,18 @@ def _drafter_config(wanted: Wanted, cfg: Any) -> Any:
     own = _options_of(wanted.kind)
     given = check_options(wanted, own | EVERY_DRAFTER, ALIASES)
     config = copy.deepcopy(cfg)
-    with open_dict(config):
+    with open_dict(config) if isinstance(config, DictConfig) else nullcontext():
         for name in task_options() - own - EVERY_DRAFTER - _NOT_OPTIONS:
-            config[name] = _default(name)
+            setattr(config, name, getattr(SpecOptions, name))
         config.drafter = wanted.kind
-    kinds = OmegaConf.structured(TranslationSpecDecConfig)  # turns text into what the option holds
+    kinds = OmegaConf.structured(SpecOptions)  # turns text into what the option holds
     for name, value in given.items():
         try:
             kinds[name] = value
-            config[name] = kinds[name]
+            setattr(config, name, kinds[name])
         except OmegaConfBaseException as error:
             reason = str(error).partition("\n")[0]
             raise OptionError(
                 [f"--systems {wanted.label}: {name} must be of its option's kind, got {value!r}: {reason}"]
             ) from error
     return config
-
-
-def _default(name: str) -> Any:
-    (option,) = (f for f in fields(TranslationSpecDecConfig) if f.name == name)
-    return option.default

@@ -31,12 +31,15 @@ from fairseq_specdec.bench.measure import measure, rows
 from fairseq_specdec.bench.names import parse_systems
 from fairseq_specdec.bench.report import check_file, check_plot, notes, plot, table, write_json
 from fairseq_specdec.bench.systems import EVERY_DRAFTER
+from fairseq_specdec.compat import CheckpointError, load_checkpoint
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS
 from fairseq_specdec.engine.native.library import layers_by
 from fairseq_specdec.evaluation.metrics import METRICS
+from fairseq_specdec.models.checkpoint import model_options
+from fairseq_specdec.models.load import is_drafter
+from fairseq_specdec.tasks.build import sibling_of
 
-TASK = "translation_specdec"  # its options are taken, too: --drafter-path ...
 DEFAULT = "fairseq,none,ngram"
 
 
@@ -51,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="names with commas between: fairseq, fairseq-beamN, ctranslate2[:compute=int8][:beam=5] or a drafter with "
         f"its options ({', '.join(DRAFTERS)}; nat:block=8:beta=3:tau=1); "
-        f"default: {DEFAULT}, and nat with --drafter-path",
+        f"default: {DEFAULT}, and nat or ar with --drafter-path",
     )
     add("--batch-sizes", default="1,8,32", metavar="LIST", help="most sentences of a batch (default: 1,8,32)")
     add("--limit", type=int, metavar="N", help="decode the first N sentences of the split only")
@@ -68,14 +71,17 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Namespace:
     """Read the options of the benchmark, and fairseq's into ``args.fairseq``.
 
     Raises:
-        OptionError: two precisions are asked for.
+        OptionError: two precisions are asked for, or a task that this package does not decode.
     """
     args, rest = parser.parse_known_args(argv)
     if {"--fp16", "--bf16"} <= set(rest):  # fairseq's parser would speak of TPUs
         raise OptionError(["--fp16 and --bf16 exclude each other, got both: leave one out."])
-    others = fairseq_options.get_generation_parser(default_task=TASK)
+    named = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    named.add_argument("--task", default="translation")
+    task = sibling_of(named.parse_known_args(rest)[0].task)  # its options are taken, too: --drafter-path ...
+    others = fairseq_options.get_generation_parser(default_task=task)
     others.prog, others.usage = parser.prog, parser.usage
-    args.fairseq = fairseq_options.parse_args_and_arch(others, rest)
+    args.fairseq = fairseq_options.parse_args_and_arch(others, [*rest, "--task", task])
     return args
 
 
@@ -100,14 +106,14 @@ def run(args: Namespace) -> int:
 
 def _run(args: Namespace) -> int:
     sizes = _check(args)
-    wanted, added = parse_systems(args.systems or DEFAULT + ",nat" * bool(args.fairseq.drafter_path), DRAFTERS)
+    wanted, added = parse_systems(args.systems or _usual(args.fairseq.drafter_path), DRAFTERS)
     if added:
         print(f"specdec bench: also running {' and '.join(added)}: speed-ups refer to them", file=sys.stderr)
     if args.threads:
         torch.set_num_threads(args.threads)
     loaded = load(args.fairseq)
     data = BenchData(loaded.cfg, loaded.task, loaded.models, args.limit)
-    scorer = Scorer(data, args.metric, args.ref)
+    scorer = Scorer(data, args.metric, args.ref, loaded.no_text)
     systems = build_systems(wanted, loaded, torch.get_num_threads())
     content = {**_environment(args, loaded), "missing": sizes, "rows": []}
     try:
@@ -119,6 +125,17 @@ def _run(args: Namespace) -> int:
     finally:
         _report(args, content, data)
     return int(any("error" in row for row in content["rows"]))
+
+
+def _usual(drafter_path: str | None) -> str:
+    """Return the systems that are measured where none are named."""
+    if drafter_path is None:
+        return DEFAULT
+    try:
+        options = model_options(load_checkpoint(drafter_path))
+    except CheckpointError as error:
+        raise OptionError([f"--drafter-path: {error}"]) from error
+    return f"{DEFAULT},{'nat' if is_drafter(options) else 'ar'}"
 
 
 def _check(args: Namespace) -> list[int]:
@@ -138,7 +155,6 @@ def _check(args: Namespace) -> list[int]:
     defaults = {"beta": 1, "tau": 0.0, "cuda_graphs": False}
     refused = [
         ("batch_size", None, "pass --batch-sizes"),
-        ("task", TASK, "leave it out"),
         ("num_shards", 1, "pass --limit for fewer sentences"),
         ("score_reference", False, "leave it out"),
         ("drafter", "none", "name the drafter in --systems"),

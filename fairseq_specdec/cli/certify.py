@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from fairseq_specdec.certificate import Certificate, certify, rescore_one
 from fairseq_specdec.cli.certify_beams import BeamCertifier, BeamVerdict
+from fairseq_specdec.cli.certify_hidden import HiddenTokens
 from fairseq_specdec.cli.certify_log import (
     Twins,
     check_data,
@@ -35,8 +37,9 @@ from fairseq_specdec.cli.certify_run import batches, check_lengths, load_models,
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.evaluation.generate_log import GenerateLog, describe_missing, read_generate_log
 from fairseq_specdec.files import write_text
-from fairseq_specdec.options import GenerationOptions, why_stock
+from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.search.decode import Batch
+from fairseq_specdec.tasks.speculative import SpeculativeTask
 
 _SHOWN = 10  # sentences that messages name, of a kind
 
@@ -49,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--gen", metavar="LOG", nargs="+", required=True, help="log of fairseq-generate, or the logs of all shards")
     add("--spec-stats", metavar="FILE", help="write the certificate into this JSON file, the run's statistics or new")
     add("--json", action="store_true", help="print one JSON object instead of a line")
+    add("--task", default="translation", metavar="TASK", help="of the run, with its options (default: translation)")
     add("--gen-subset", default="test", metavar="SPLIT", help="what was decoded (default: test)")
     add("--source-lang", "-s", metavar="SRC", help="where the data folder does not tell")
     add("--target-lang", "-t", metavar="TGT", help="likewise")
@@ -77,6 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--match-source-len", action="store_true")
 
 
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Read the options; those that are not this command's own go to the task, in ``args.of_task``."""
+    parser.allow_abbrev = False  # else an option of a task may be taken for one of the command
+    args, args.of_task = parser.parse_known_args(argv)
+    return args
+
+
 def run(args: argparse.Namespace) -> int:
     """Certify a log.
 
@@ -91,29 +102,45 @@ def run(args: argparse.Namespace) -> int:
     log = read_generate_log(args.gen, gaps=True, n_best=True)
     check_options(log, args.beam, args.nbest)
     task = load_task(args)
-    dictionary, dataset = task.target_dictionary, task.dataset(args.gen_subset)
-    if reasons := why_stock(args, len(dictionary)):
+    if reasons := task.why_stock(args):
         raise OptionError([f"the engine cannot search again as the run did: {reason}." for reason in reasons])
-    outputs = read_outputs(log.sentences, dictionary)
-    check_data(log, dataset, task.source_dictionary, args.gen_subset)
-    models = load_models(args, task)
-    check_lengths(outputs, models)
+    outputs = read_outputs(log.sentences, task.target_dictionary, task.conventions())
+    check_data(log, task, args.gen_subset)
+    loaded = load_models(args, task)
+    verdict = _judge(args, task, loaded, log, outputs)
+    n_sentences = len(task.dataset(args.gen_subset))
+    missing = log.missing(n_sentences)
+    like = next(loaded[0].parameters())
+    _report(args, stats, verdict, like, (len(log.sentences), len(missing)))
+    if missing:
+        _say(f"{describe_missing(missing, n_sentences)}: they are not certified")
+    _explain(args, verdict, log)
+    return 1 if verdict.certificate.wrong else 0
+
+
+def _judge(
+    args: argparse.Namespace,
+    task: SpeculativeTask,
+    loaded: list[nn.Module],
+    log: GenerateLog,
+    outputs: dict[int, list[Tensor]],
+) -> BeamVerdict:
+    """Say what to think of the outputs of a log, batch by batch."""
+    models, dictionary = task.verifiers(loaded), task.target_dictionary
+    check_lengths(log.sentences, models)
     options, twins = GenerationOptions.from_args(args), read_twins(dictionary)
+    hidden = HiddenTokens(models, dictionary, task.conventions(), options.temperature)
     sentences = {sentence.id: sentence for sentence in log.sentences}
     beams = BeamCertifier(models, dictionary, options, args.nbest, twins) if args.beam > 1 else None
     verdict = BeamVerdict() if beams is None else beams.verdict
-    for batch, ids in batches(args, options, task, models, set(outputs)):
-        given = [outputs[i] for i in ids]
+    for batch, ids in batches(args, options, task, loaded, set(outputs)):
+        told = [sentences[i] for i in ids]
+        given = hidden.put_back(batch, told, [outputs[i] for i in ids])
         if beams is not None:
-            beams.certify(batch, [sentences[i] for i in ids], given)
+            beams.certify(batch, told, given)
         else:
             verdict.certificate.add(_certify_greedy(options, models, batch, [one for (one,) in given], twins))
-    missing = log.missing(len(dataset))
-    _report(args, stats, verdict, models[0].decoder.embed_tokens.weight, (len(log.sentences), len(missing)))
-    if missing:
-        _say(f"{describe_missing(missing, len(dataset))}: they are not certified")
-    _explain(args, verdict, log)
-    return 1 if verdict.certificate.wrong else 0
+    return verdict
 
 
 @torch.no_grad()

@@ -8,24 +8,31 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from fairseq import utils
 from fairseq.data import Dictionary
 from torch import Tensor
 
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.evaluation.generate_log import GeneratedSentence, GenerateLog
+from fairseq_specdec.options import Conventions
+from fairseq_specdec.tasks.speculative import SpeculativeTask
 
 Twins = dict[int, list[int]]  # an id, and all ids that are printed like it
 
 
-def read_outputs(sentences: list[GeneratedSentence], dictionary: Dictionary) -> dict[int, list[Tensor]]:
+def read_outputs(
+    sentences: list[GeneratedSentence], dictionary: Dictionary, conventions: Conventions
+) -> dict[int, list[Tensor]]:
     """Turn the H lines into ids.
 
     Args:
         sentences: of the log.
         dictionary: the target dictionary.
+        conventions: the task's; a forced first token that is no text is put back.
 
     Returns:
-        for each sentence, by its place in the data, its hypotheses, best first: [n] int64, eos at the end.
+        for each sentence, by its place in the data, its hypotheses, best first: [n] int64, eos at the end. They may
+        lack tokens that a log leaves out, of which it has the scores.
 
     Raises:
         OptionError: there are no H or P lines, or they do not hold the dictionary's symbols.
@@ -33,14 +40,17 @@ def read_outputs(sentences: list[GeneratedSentence], dictionary: Dictionary) -> 
     if sentences[0].hypothesis is None or sentences[0].positional_scores is None:
         raise OptionError(["--gen must hold H and P lines, got a log without: give the whole log."])
     outputs, unknown, uneven = defaultdict(list), [], []
+    eos = dictionary.eos() if conventions.eos is None else conventions.eos
+    hidden = [conventions.prefix] if conventions.prefix in conventions.strip else []
     for sentence in (one for first in sentences for one in (first, *first.further)):
         symbols = [symbol for symbol in sentence.hypothesis.split(" ") if symbol]
         ids = [dictionary.index(symbol) for symbol in symbols]
         odd = [s for s, i in zip(symbols, ids, strict=True) if i == dictionary.unk() and s != dictionary.unk_word]
         unknown += [(sentence.id, symbol) for symbol in odd]
-        if len(sentence.positional_scores) != len(ids) + 1:
+        ids = [*hidden, *ids, eos]
+        if len(sentence.positional_scores) < len(ids) or (odd and len(sentence.positional_scores) > len(ids)):
             uneven.append(sentence)
-        outputs[sentence.id].append(torch.tensor([*ids, dictionary.eos()]))
+        outputs[sentence.id].append(torch.tensor(ids))
     _refuse_changed_text(unknown, uneven)
     return dict(outputs)
 
@@ -86,27 +96,30 @@ def other_options(log: GenerateLog, given: dict[str, Any]) -> list[str]:
     ]
 
 
-def check_data(log: GenerateLog, dataset: Any, dictionary: Dictionary, split: str) -> None:
+def check_data(log: GenerateLog, task: SpeculativeTask, split: str) -> None:
     """Check that a log is of this data.
 
     Args:
         log: to check.
-        dataset: fairseq's, of the split.
-        dictionary: the source dictionary.
-        split: its name, for messages.
+        task: with the data of the split.
+        split: its name.
 
     Raises:
         OptionError: the log has sentences that the data has not, or with another source.
     """
+    dataset, dictionary = task.dataset(split), task.source_dictionary
     if log.ids[-1] >= len(dataset):
         raise OptionError([
             f"--gen must be the log of split {split} with its {len(dataset)} sentences, got {len(log.ids)} up to "
             f"sentence {log.ids[-1]}, counted from 0: pass the run's --gen-subset."
         ])  # fmt: skip
-    for sentence in log.sentences:
-        if sentence.source is None or sentence.detokenized != sentence.hypothesis:
-            continue  # S is not there, or was decoded to plain text (--bpe, --tokenizer)
-        expected = dictionary.string(dataset[sentence.id]["source"])
+    # S may not be there, or be decoded to plain text (--bpe, --tokenizer)
+    plain = {s.id: s for s in log.sentences if s.source is not None and s.detokenized == s.hypothesis}
+    for place, tokens in enumerate(task.alone(dataset) if plain else ()):
+        sentence = plain.get(place)
+        if sentence is None:
+            continue
+        expected = dictionary.string(utils.strip_pad(tokens, dictionary.pad()))
         if sentence.source != expected:
             raise OptionError([
                 f"--gen must be the log of split {split}, but S-{sentence.id} is {sentence.source!r} where the data "
@@ -170,8 +183,7 @@ def _refuse_changed_text(unknown: list[tuple[int, str]], uneven: list[GeneratedS
         reasons.append(
             f"--gen must hold a score in P for each token of H and for eos, but {len(uneven)} sentences have another "
             f"number (H-{first.id} has {len(first.hypothesis.split())} tokens, P-{first.id} "
-            f"{len(first.positional_scores)} scores): run fairseq-generate without --post-process (--remove-bpe). "
-            "A log leaves out <s>: a model that emits it can be certified only while decoding (--certify)."
+            f"{len(first.positional_scores)} scores): run fairseq-generate without --post-process (--remove-bpe)."
         )
     if reasons:
         raise OptionError(reasons)

@@ -15,9 +15,11 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 from torch import Tensor, nn
 
+from fairseq_specdec.cli.info_task import EACH, describe_languages, describe_task, task_of_pairs, weights_of_pair
 from fairseq_specdec.compat import CheckpointError, load_checkpoint
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.engine.support import why_model_unsupported
@@ -64,19 +66,20 @@ def describe(path: str, verifier: str | None = None) -> dict[str, Any]:
         verifier: another one, for which it may draft.
 
     Returns:
-        path, bytes, arch, task, criterion, source_lang, target_lang, encoder and decoder (layers, width, ffn, heads,
-        vocabulary; None for a stack that it has not), parameters, dtype, updates, options_in ("args", "cfg" or None),
-        keys, is_drafter, block_size, shares_encoder, usable_as ("verifier", "drafter" or None), reasons (empty when
-        usable), drafts_for (None without another checkpoint; else its path, the drafter's name, the reasons why not,
-        and whether the symbols were compared or only their number).
+        path, bytes, arch, task, criterion, source_lang, target_lang, languages and lang_pairs (empty for a model of one
+        direction), decode_with (the options for it), does (what becomes of languages, or None), encoder and decoder
+        (layers, width, ffn, heads, vocabulary; None for a stack that it has not), parameters, dtype, updates,
+        options_in ("args", "cfg" or None), keys, is_drafter, block_size, shares_encoder, usable_as ("verifier",
+        "drafter" or None), reasons (empty when usable), drafts_for (None without another checkpoint; else its path, the
+        drafter's name, the reasons why not, and whether the symbols were compared or only their number).
 
     Raises:
         CheckpointError: the file is missing, damaged or unsafe.
     """
     checkpoint = load_checkpoint(path)
     weights, options, task = checkpoint["model"], model_options(checkpoint), task_options(checkpoint)
-    drafter = is_drafter(options)
-    model, reasons = _try_drafter(checkpoint) if drafter else _try_verifier(path, options, weights)
+    drafter, told = is_drafter(options), describe_task(task, weights)
+    model, reasons = _try_drafter(checkpoint) if drafter else _try_verifier(path, checkpoint)
     history = checkpoint.get("optimizer_history") or [{}]
     return {
         "path": path,
@@ -86,7 +89,11 @@ def describe(path: str, verifier: str | None = None) -> dict[str, Any]:
         "criterion": history[-1].get("criterion_name"),
         "source_lang": getattr(task, "source_lang", None),
         "target_lang": getattr(task, "target_lang", None),
-        **{stack: _stack(stack, options, weights) for stack in _STACKS},
+        "languages": told.languages,
+        "lang_pairs": told.pairs,
+        "decode_with": told.command(),
+        "does": told.does,
+        **{stack: _stack(stack, options, weights_of_pair(weights)) for stack in _STACKS},
         "parameters": _count_parameters(model, weights),
         "dtype": _dtype(weights),
         "updates": history[-1].get("num_updates"),
@@ -107,7 +114,7 @@ def _fit(checkpoint: Mapping[str, Any], path: str, verifier: str, reasons: list[
     own, wanted = vocabularies(checkpoint, path), vocabularies(other, verifier)
     model, unusable = None, [f"{verifier} is a Spec-Drafter and no verifier"]
     if not is_drafter(model_options(other)):
-        model, unusable = _try_verifier(verifier, model_options(other), other["model"])
+        model, unusable = _try_verifier(verifier, other)
     reasons = [*reasons, *unusable, *why_other_vocabulary(own, wanted, path)]
     if drafter and model is not None and not any(name.startswith("encoder.") for name in checkpoint["model"]):
         try:
@@ -130,6 +137,7 @@ def as_text(found: Mapping[str, Any]) -> str:
         f"model       arch {found['arch']}, task {found['task']}{languages}, criterion {found['criterion']}",
         f"weights     {found['parameters']:,} parameters, {found['dtype']}, after {found['updates']} updates",
     ]
+    lines += describe_languages(found)
     for name in _STACKS:
         stack = found[name]
         if stack:
@@ -142,7 +150,7 @@ def as_text(found: Mapping[str, Any]) -> str:
     if found["is_drafter"]:
         lines.append(f"drafter     Spec-Drafter, block size {found['block_size']}")
     if found["usable_as"]:
-        options = {"verifier": "--task translation_specdec --path", "drafter": "--drafter nat --drafter-path"}
+        options = {"verifier": f"{found['decode_with']} --path", "drafter": "--drafter nat --drafter-path"}
         lines.append(f"usable as   {found['usable_as']}: {options[found['usable_as']]} {found['path']}")
     else:
         lines += ["not usable, because", *(f"  - {reason}" for reason in found["reasons"])]
@@ -155,8 +163,12 @@ def as_text(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) -> tuple[nn.Module | None, list[str]]:
+def _try_verifier(path: str, checkpoint: Mapping[str, Any]) -> tuple[nn.Module | None, list[str]]:
     """Load the model as fairseq-generate does; return it, and what keeps the engine from running it."""
+    options, task, weights = model_options(checkpoint), task_options(checkpoint), checkpoint["model"]
+    told = describe_task(task, weights)
+    if told.sibling == EACH:
+        return _try_pairs(path, task, weights)
     reasons = why_not_architecture(options.arch)
     if reasons:
         return None, reasons
@@ -172,6 +184,16 @@ def _try_verifier(path: str, options: Namespace, weights: Mapping[str, Tensor]) 
     except Exception as error:  # building fails in the ways of each architecture
         return None, [f"fairseq cannot build it from its own options: {_shorten(error)}"]
     return model, why_model_unsupported(model)
+
+
+def _try_pairs(path: str, task: Namespace, weights: Mapping[str, Tensor]) -> tuple[nn.Module | None, list[str]]:
+    """Likewise, of a model for each pair of languages."""
+    try:
+        built = task_of_pairs(task, describe_task(task, weights), _dictionary, weights)
+        (model,), _ = checkpoint_utils.load_model_ensemble([path], task=built)
+    except Exception as error:  # as above
+        return None, [f"fairseq cannot build it from its own options: {_shorten(error)}"]
+    return model, list(dict.fromkeys(reason for one in model.models.values() for reason in why_model_unsupported(one)))
 
 
 def _try_drafter(checkpoint: Mapping[str, Any]) -> tuple[nn.Module | None, list[str]]:

@@ -51,7 +51,8 @@ class TranslationMultiSpecDecTask(SpeculativeTask, TranslationMultiSimpleEpochTa
     def conventions(self) -> Conventions:
         """Return which tokens are no text: that of the target language, where it is forced."""
         language = self._language_token()
-        return Conventions(strip=frozenset() if language is None else frozenset({language}))
+        strip = frozenset() if language is None else frozenset({language})
+        return Conventions(strip=strip, prefix=None if self.args.lang_tok_replacing_bos_eos else language)
 
     def begin(self, sources: list[Tensor], direction: Direction) -> tuple[list[Tensor], Start]:
         """Put sources into the model's terms, for any direction between the languages of the task."""

@@ -80,6 +80,16 @@ def test_what_speed_ups_refer_to_is_added_and_said(bench):
     assert [line.split()[0] for line in printed.splitlines()[4:]] == ["fairseq", "none"]
 
 
+def test_drafters_that_are_not_named_are_chosen_by_what_the_checkpoint_is(bench, data_bin, verifier, tmp_path):
+    nat = tiny.save_random(tmp_path / "nat.pt", data_bin, arch="spec_drafter_tiny", task="spec_drafter", block_size=5)
+    for path, chosen in ((nat, "nat"), (verifier, "ar")):
+        status, printed, _ = bench("--drafter-path", str(path), "--batch-sizes", "8")
+        assert status == 0
+        assert [line.split()[0] for line in printed.splitlines()[4:8]] == ["fairseq", "none", "ngram", chosen]
+    status, _, said = bench("--drafter-path", str(tmp_path / "none.pt"))
+    assert (status, "--drafter-path: Cannot open the checkpoint" in said) == (2, True)
+
+
 def test_failure_of_one_system_keeps_the_other_rows(bench, monkeypatch, tmp_path):
     def fail(self, batch):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
