@@ -90,6 +90,10 @@ class Runs:
         record.write_text(json.dumps({"asked": asked, "counted": counted}))
         return Run(log, *counted, json.loads(stats.read_text()) if ours else None)
 
+    def known(self, name: str) -> GenerateLog:
+        """Return what a run of this name has printed."""
+        return read_generate_log([self.folder / name / f"generate-{self.split}.txt"])
+
 
 @cache
 def code_digest() -> str:

@@ -4,17 +4,20 @@
     identity_results.py DATA_BIN --path V.pt [--drafter-path D.pt] --runs DIR --out RESULTS.json --name NAME
         [--task translation] [--directions en-de,de-en] [--options '--truncate-source ...'] [--drafters none,ngram]
         [--beam 4] [--beam-drafters none,input] [--rules free,cnn_dm] [--batch-sizes 1,8,32] [--metric rouge]
-        [--ref FILE ...] [--page PAGE.md]
+        [--ref FILE ...] [--mixed] [--page PAGE.md]
 
 Every run is fairseq-generate's own main function with options that a user would type; --options are for all of them. A
 run that came to its end is taken as it is when the command runs again. RESULTS.json keeps what other names have put
-there; --page gets the tables ``identity-NAME`` and ``quality-NAME``, as far as it has markers for them.
+there; --page gets the tables ``identity-NAME`` and ``quality-NAME``, as far as it has markers for them. With --mixed
+the sentences of all directions are decoded once more, from Python, those of each batch in several directions.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterator
@@ -23,7 +26,9 @@ from typing import Any
 
 from card import origin, table, write_table
 from decoding_runs import Run, Runs, differences, environment, text_of
+from fairseq import options as fairseq_options
 
+import fairseq_specdec
 from fairseq_specdec.evaluation.metrics import METRICS
 from fairseq_specdec.files import write_text
 
@@ -72,13 +77,61 @@ def compare(args: argparse.Namespace, runs: Runs) -> Iterator[dict[str, Any]]:
                 yield {**about, "system": drafter, **found}
 
 
+def compare_mixed(args: argparse.Namespace, runs: Runs) -> Iterator[dict[str, Any]]:
+    """Decode all directions together; give a row for each decoding, held against what fairseq made of each alone."""
+    size = max(int(size) for size in args.batch_sizes.split(","))
+    directions = [direction.split("-") for direction in args.directions.split(",")]
+    for rule in args.rules.split(","):
+        for beam, drafters in ((1, args.drafters), (args.beam, args.beam_drafters)):
+            folders = [f"{args.name}/{'-'.join(pair)}/{rule}/beam{beam}/batch{size}/fairseq" for pair in directions]
+            logs = [runs.known(folder) for folder in folders]
+            # one sentence of each direction after the other
+            asked = [
+                (sentence, pair)
+                for sentences in zip(*(log.sentences for log in logs), strict=True)
+                for sentence, pair in zip(sentences, directions, strict=True)
+            ]
+            for drafter in drafters.split(","):
+                found = _decode_mixed(args, asked, (*RULES[rule], "--beam", str(beam)), drafter, size)
+                pairs = [(one, sentence) for one, (sentence, _) in zip(found.best, asked, strict=True)]
+                same = [(one, sentence) for one, sentence in pairs if one.text == sentence.hypothesis]
+                gaps = [abs(one.score - sentence.score * math.log(2)) for one, sentence in same]
+                about = {"direction": "mixed", "rule": rule, "beam": beam, "batch_size": size, "system": drafter}
+                counted = {"sentences": len(pairs), "identical": len(same), "score_difference": max(gaps, default=0.0)}
+                yield {**about, **counted, "acceptance_length": found.stats["acceptance_length"]}
+
+
+def _decode_mixed(args: argparse.Namespace, asked: list[Any], options: tuple[str, ...], drafter: str, size: int) -> Any:
+    """Decode sentences as fairseq's log has them, each in its own direction."""
+    parser = fairseq_options.get_generation_parser(default_task=SIBLINGS[args.task])
+    languages = {"source_lang": asked[0][1][0], "target_lang": asked[0][1][1]}
+    words = [args.data, *shlex.split(args.options), *options]
+    given = vars(fairseq_options.parse_args_and_arch(parser, words))
+    named = [word[2:].replace("-", "_") for word in words if word.startswith("--")]
+    chosen = {name: given[name] for name in named if name in given}
+    weights = {"drafter_path": args.drafter_path} if drafter in TRAINED else {}
+    task = {"task": SIBLINGS[args.task], "drafter": drafter, **weights}
+    model = fairseq_specdec.load(args.path, args.data, **task, **languages, **chosen)
+    # the language's token that begins a source of the log is the task's own
+    texts = [" ".join(word for word in sentence.source.split() if not word.startswith("__")) for sentence, _ in asked]
+    sources, targets = ([pair[side] for _, pair in asked] for side in (0, 1))
+    return model.generate_tokens(texts, batch_size=size, source_lang=sources, target_lang=targets)
+
+
 def _scores(args: argparse.Namespace, direction: str, run: Run, scored: bool) -> dict[str, Any]:
     """Return what a run scores, of one batch size: outputs at others are held against it."""
     if not scored or not args.ref:
         return {}
-    names = [name.replace("{target}", direction.split("-")[-1]) for name in args.ref]
+    names = [name.replace("TARGET", direction.split("-")[-1]) for name in args.ref]
     references = [Path(name).read_text("utf-8").splitlines()[: run.sentences] for name in names]
-    return {"score": METRICS[args.metric].compute(text_of(run), references)}
+    return {"score": METRICS[args.metric].compute(_texts(args, run), references)}
+
+
+def _texts(args: argparse.Namespace, run: Run) -> list[str]:
+    """Return what a run wrote, as its own --bpe made text of it, else without SentencePiece's marks."""
+    if "--bpe" in shlex.split(args.options):
+        return [sentence.detokenized or "" for sentence in run.log.sentences]
+    return text_of(run)
 
 
 def identity_table(rows: list[dict[str, Any]]) -> str:
@@ -140,7 +193,8 @@ def main() -> int:
         "gen-subset": "test",
     }.items():
         parser.add_argument(f"--{name}", default=value)
-    parser.add_argument("--ref", nargs="+", default=[], metavar="FILE", help="{target} in it: the target language")
+    parser.add_argument("--ref", nargs="+", default=[], metavar="FILE", help="TARGET in it: the target language")
+    parser.add_argument("--mixed", action="store_true", help="also all --directions in one batch")
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()
     if any(name in TRAINED for name in args.drafters.split(",")) and not args.drafter_path:
@@ -152,7 +206,7 @@ def main() -> int:
     if args.out.exists():
         content["data"] = json.loads(args.out.read_text("utf-8"))["data"]
     rows: list[dict[str, Any]] = []
-    for row in compare(args, runs):
+    for row in itertools.chain(compare(args, runs), compare_mixed(args, runs) if args.mixed else ()):
         rows.append(row)
         content["data"][args.name] = {"metric": args.metric, "options": args.options, "rows": rows}
         args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -70,11 +70,14 @@ def test_directions_of_a_model_of_many_languages_go_through_the_sibling_task(run
     data = many.make_data(tmp_path / "many")
     kind = many.KINDS["M2M-100"]
     path = many.save(tmp_path / "many.pt", data, kind)
-    options = ("--task", kind.stock, "--directions", "de-en,en-de", "--options", " ".join(kind.arguments))
-    references = ("--metric", "bleu", "--ref", str(data / "test.{target}"))
+    options = ("--task", kind.stock, "--directions", "de-en,en-de", f"--options={' '.join(kind.arguments)}", "--mixed")
+    references = ("--metric", "bleu", "--ref", str(data / "test.TARGET"))
     status, rows, page = run(data, path, *options, *references, "--batch-sizes", "8", "--drafters", "ngram")
-    assert status == 0 and {row["direction"] for row in rows} == {"de-en", "en-de"}
-    assert all(row.get("identical", COUNT) == row["sentences"] == COUNT for row in rows)
+    assert status == 0 and {row["direction"] for row in rows} == {"de-en", "en-de", "mixed"}
+    each = {"de-en": COUNT, "en-de": COUNT, "mixed": 2 * COUNT}
+    assert all(row.get("identical", row["sentences"]) == row["sentences"] == each[row["direction"]] for row in rows)
+    mixed = [(row["beam"], row["system"]) for row in rows if row["direction"] == "mixed"]
+    assert mixed == [(1, "ngram"), (4, "none")]
     assert f"| en-de, beam 4, `none` | {COUNT} of {COUNT} |" in page and "| decoding | BLEU |" in page
 
 
