@@ -70,6 +70,9 @@ def main() -> None:
     torch.nn.functional.dropout = fast_dropout
     if "--cpu" not in sys.argv:
         sys.argv.append("--cpu")
+    if "--data-buffer-size" not in sys.argv:
+        # a thread that reads ahead gains nothing here, and one that runs when Python ends can abort the process
+        sys.argv += ["--data-buffer-size", "0"]
     cli_main()
 
 

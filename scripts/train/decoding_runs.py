@@ -68,7 +68,7 @@ class Runs:
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         stats = folder / "stats.json"
-        ours = "translation_specdec" in extra
+        ours = any(word.endswith("_specdec") for word in extra)
         argv = [self.data, "--user-dir", "fairseq_specdec", "--path", path or self.verifier, "--cpu"]
         argv += ["--gen-subset", self.split, "--results-path", str(folder), "--no-progress-bar", *extra]
         argv += ["--spec-stats", str(stats)] if ours else []
@@ -89,6 +89,10 @@ class Runs:
         counted = self._summary.last
         record.write_text(json.dumps({"asked": asked, "counted": counted}))
         return Run(log, *counted, json.loads(stats.read_text()) if ours else None)
+
+    def known(self, name: str) -> GenerateLog:
+        """Return what a run of this name has printed."""
+        return read_generate_log([self.folder / name / f"generate-{self.split}.txt"])
 
 
 @cache

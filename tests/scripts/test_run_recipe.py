@@ -146,11 +146,14 @@ def in_process(monkeypatch):
 
     def follow(words, log):
         monkeypatch.setattr(sys, "argv", words[1:] if words[0] == "python" else words)
-        if words[0] in ("mkdir", "cp"):
+        if words[0] in ("mkdir", "cp", "sed", "gzip"):
             return original(words, log)
         with redirect_stdout(log), redirect_stderr(log):
             if words[0] == "python":
-                runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+                try:
+                    runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+                except SystemExit as end:
+                    return end.code or 0
                 return 0
             return scripts[words[0]].load()() or 0
 
