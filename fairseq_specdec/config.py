@@ -16,7 +16,7 @@ _CHOICES = {"draft_rule": DRAFT_RULES, "draft_dtype": ENGINE_DTYPES}
 DRAFTER_OPTIONS = {
     "drafter_path": "the drafter's checkpoint",
     "draft_file": "a file with one guess for each sentence",
-    "ngram_corpus": "a file with text in the target language",
+    "ngram_corpus": "a file with text in the target language, or what specdec index made of it",
     "draft_rule": f"one of {', '.join(DRAFT_RULES)}",
     "draft_dtype": "a precision of its weights",
 }

@@ -9,6 +9,7 @@ from torch import nn
 
 from fairseq_specdec.drafters.autoregressive import ArDrafter, SelfDrafter
 from fairseq_specdec.drafters.base import Drafter
+from fairseq_specdec.drafters.corpus import Corpus
 from fairseq_specdec.drafters.file import FileDrafter
 from fairseq_specdec.drafters.input import InputDrafter
 from fairseq_specdec.drafters.nat import NatDrafter
@@ -35,7 +36,7 @@ def drafter_for(data_bin: Path, kind: str, verifier: nn.Module | None = None) ->
     if kind == "input":
         return InputDrafter(symbols, 5)
     if kind == "ngram":
-        return NgramDrafter(5, EOS, symbols, corpus=[torch.tensor([4, 5, 6, EOS]), torch.tensor([EOS])])
+        return NgramDrafter(5, EOS, symbols, Corpus.of(torch.tensor([4, 5, 6, EOS, EOS], dtype=torch.int32), 64, EOS))
     if kind == "file":
         return FileDrafter([torch.arange(4, 4 + i % 9) for i in range(tiny.SPLITS["test"])], "guesses.txt", 5)
     options = {"nat, causal": {"causal_prefix": True}, "nat, one layer": {"decoder_layers": 1}}.get(kind, {})

@@ -21,6 +21,7 @@ COMMANDS = {
     "certify": "check that every token of a fairseq-generate log is the verifier's own choice",
     "bench": "measure systems against each other: speed, latency, quality, identity",
     "info": "what a checkpoint is, and whether the engine can run it",
+    "index": "sort a text once for look-ups (--drafter ngram --ngram-corpus)",
     "user-dir": "print the package's folder, for --user-dir from anywhere",
 }
 WITHOUT_FAIRSEQ = {"score", "distill", "user-dir"}  # work on text and paths alone, and import neither it nor torch

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
+from fairseq_specdec.drafters.corpus import Corpus
 from fairseq_specdec.registry import Registry
 
 FILLER = "madeupword"  # what fairseq calls symbols that only make a dictionary's size a multiple of 8
@@ -33,6 +34,7 @@ class DrafterSetting:
         verifier: the verifier's first model, for drafters that use its weights.
         draft_dtype: what the weights of drafters that write one token at a time are rounded to; None: what pays.
         read_lines: reads a text file (its option, its path) as a list of target ids [n] int64, each ending in eos.
+        read_corpus: reads a text, or a file that holds one sorted, to look things up in.
         draft_file, ngram_corpus: such files, or None.
         n_sentences: how many the data has, or None where that is not known yet.
     """
@@ -49,6 +51,7 @@ class DrafterSetting:
     verifier: Any = None
     draft_dtype: str | None = None
     read_lines: Callable[[str, str], list[Tensor]] | None = None
+    read_corpus: Callable[[str], Corpus] | None = None
     draft_file: str | None = None
     ngram_corpus: str | None = None
     n_sentences: int | None = None

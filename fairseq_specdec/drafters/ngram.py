@@ -1,4 +1,4 @@
-"""Drafts by look-up of the last n tokens in the source, in the output so far and in what was decoded before."""
+"""Drafts by look-up of the last tokens in the source, the output so far, what was decoded before, and a corpus."""
 
 from __future__ import annotations
 
@@ -11,54 +11,55 @@ from torch import Tensor
 from fairseq_specdec import device
 from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
+from fairseq_specdec.drafters.corpus import DEPTH, Corpus
 from fairseq_specdec.drafters.ngram_table import NgramTable
+from fairseq_specdec.drafters.outcomes import Outcomes
 from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
 from fairseq_specdec.engine.native import ngram, rounds
 
 DEFAULT_BLOCK_SIZE = 8
-MAX_N = 4  # longest n-gram that is looked up; compiled code takes up to 8
-MIN_TRUST = 0.3  # a copy is drafted where at least this share of its kind was accepted at the first token
-CREDIT = 10.0, 5.0  # copies tried and right before any was
-MEMORY = 0.995  # of what is known about copies, a draft: it fades, so that a kind that failed is tried again
-MOST = 50.0  # copies of a kind that are remembered
+MAX_N = 4  # longest match that is looked for in the row and in the table; all that are longer are as good
+PLACES = 3  # the row, the table, the corpus
 MOST_UNREAD = 64  # batches
 
 
 @DRAFTERS.register("ngram")
 class NgramDrafter(Drafter):
-    """Drafts what followed the last n tokens, longest n first.
+    """Drafts what followed the last tokens elsewhere, the most of them first.
 
-    Two places are looked in, and the longer match is taken: the row itself (its source, then its output so far), whose
-    text is copied from behind the latest match; and a table over all that this run has decoded, and over a corpus where
-    one is given, which says the most frequent next token and is asked again for each token of the draft. Copies of a
-    kind (the length of the match) that is rarely accepted are left out, since drafts cost time on a busy device;
-    prompt look-up decoding (Saxena, 2023) and retrieval-based drafts (He et al., 2023) are its models.
+    Three places are looked in, and the longest match is taken, of two that are as long the one that is named first: the
+    row itself (its source, then its output so far), whose text is copied from behind the latest match; a table over all
+    that this run has decoded, which says the most frequent next token and is asked again for each token of the draft;
+    and a corpus where one is given, whose places are followed as long as they go on alike. How far a draft goes is
+    decided by how drafts of its kind (the place, and the length of the match) have fared, since drafts cost time on a
+    busy device; those of a kind that is rarely right are left out. Prompt look-up decoding (Saxena, 2023) and
+    retrieval-based drafts (He et al., 2023) are its models.
 
     Args:
         block_size: K.
         eos: id that ends a sentence.
         symbols: [V_source] int64, the target id of each source id, -1 where the target has no such symbol; None when
             both share one dictionary.
-        corpus: target ids [n] int64 of sentences that fill the table, each ending in eos.
+        corpus: target text, or None.
     """
 
     accepted: ClassVar[frozenset[str]] = frozenset({"ngram_corpus"})
     learns: ClassVar[bool] = True
 
-    def __init__(
-        self, block_size: int, eos: int, symbols: Tensor | None = None, corpus: list[Tensor] | None = None
-    ) -> None:
+    def __init__(self, block_size: int, eos: int, symbols: Tensor | None = None, corpus: Corpus | None = None) -> None:
         self.block_size = block_size
         self.eos = eos
         self.symbols = symbols
-        self.table = NgramTable(MAX_N, eos, corpus or [])
+        self.table = NgramTable(MAX_N, eos)
+        self.corpus = None if corpus is None or corpus.n_places == 0 else corpus
+        self.outcomes = Outcomes(PLACES * (DEPTH + 1), block_size)  # by the place and the length of the match
         self._waiting: Source | None = None  # what no draft was asked for yet
         self._source: Tensor  # [B, 1 + S] int64, eos and target ids from the left, -1 behind each row's end
         self._unread: list[tuple[Tensor, Tensor]] = []  # tokens and lengths of batches that are yet to be learned from
-        self._asked: Tensor  # [B] int64, length of the match in the row that the last draft was copied from, else 0
+        self._kind: Tensor  # [B] int64, of the last draft
+        self._counted: Tensor  # [B] int64, its tokens, an eos at its end not counted
         self._has_asked = False  # in this round
-        # copies by length of the match
-        self._tried, self._right = torch.zeros(2, MAX_N + 1, dtype=torch.float32, device="cpu")
+        self._lookups: ngram.Lookups | None = None  # by compiled code, over the same tensors
 
     @classmethod
     def build(cls, setting: DrafterSetting) -> NgramDrafter:
@@ -69,16 +70,18 @@ class NgramDrafter(Drafter):
         """
         corpus = None
         if setting.ngram_corpus is not None:
-            assert setting.read_lines is not None
-            corpus = setting.read_lines("--ngram-corpus", setting.ngram_corpus)
+            assert setting.read_corpus is not None
+            corpus = setting.read_corpus(setting.ngram_corpus)
         return cls(setting.block_size or DEFAULT_BLOCK_SIZE, setting.eos, setting.symbols, corpus)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the tables."""
         self._catch_up()  # what was decoded is still where the tables are
+        self._lookups = None
         self.table.to(device)
+        self.outcomes.to(device)
         self.symbols = None if self.symbols is None else self.symbols.to(device)
-        self._tried, self._right = self._tried.to(device), self._right.to(device)
+        self.corpus = None if self.corpus is None else self.corpus.to(device)
 
     def start(self, source: Source, state: Rows) -> None:
         """Keep the source; on a CPU it waits for the first draft, since a batch may go without."""
@@ -92,28 +95,49 @@ class NgramDrafter(Drafter):
         assert source is not None
         # a sentence begins behind an eos
         self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
-        self._asked = torch.zeros_like(source.lengths)
+        self._kind, self._counted = torch.zeros_like(source.lengths), torch.zeros_like(source.lengths)
 
     def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
-        """Draft from the longer of the two matches. O(B * (S + T) * MAX_N); no host read on a GPU."""
+        """Draft from the longest match. O(B * (S + T) * MAX_N) and the look-up in the corpus; no host read on a GPU."""
         if self._unread:
             self._catch_up()
         self._has_asked = True
         if self._waiting is not None:
             self._begin()
+        limit = self.block_size if ask is None else min(ask.most, self.block_size)
         if rounds.can_run(self._source):
-            rows, trust, shape = (state.tokens, state.lengths), (self._tried, self._right), (self.block_size, self.eos)
-            return DraftBlock(*ngram.draft(self.table.parts(), self._source, rows, trust, self._asked, shape))
-        last = last_tokens(state, MAX_N, 0)
-        copied, n_copied, matched = self._copy(state, last)
-        tried, right = CREDIT
-        trusted = self._right[matched] + right >= MIN_TRUST * (self._tried[matched] + tried)
-        matched = torch.where(trusted & (n_copied > 0), matched, 0)
-        likely, n_likely, known = self.table.roll_out(last, self.block_size)
-        is_copy = matched >= known
-        self._asked.copy_(torch.where(is_copy, matched, 0))
-        lengths = torch.where(is_copy, n_copied.masked_fill(matched.eq(0), 0), n_likely)
-        return DraftBlock(torch.where(is_copy[:, None], copied, likely).clamp(min=0), lengths)
+            rows, asked = (state.tokens, state.lengths), (self._kind, self._counted)
+            return DraftBlock(*self.compiled().draft(self._source, rows, asked, (limit, self.eos)))
+        tokens, lengths, kind = self._look_up(state, limit)
+        self._kind.copy_(kind)
+        last = tokens.gather(1, (lengths - 1).clamp(min=0)[:, None]).squeeze(1)
+        self._counted.copy_(lengths - (lengths.gt(0) & last.eq(self.eos)).long())
+        return DraftBlock(tokens, lengths)
+
+    def compiled(self) -> ngram.Lookups:
+        """Return what does the same by compiled code."""
+        if self._lookups is None:
+            self._lookups = ngram.Lookups(self.table.parts(), MAX_N, self.corpus, DEPTH, self.outcomes.parts)
+        return self._lookups
+
+    def _look_up(self, state: Rows, limit: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return a draft's tokens [B, K], how many of them count [B] and its kind [B], all int64."""
+        last, worth = last_tokens(state, DEPTH, 0), self.outcomes.worth(limit)
+        found = [self._copy(state, last[:, :MAX_N], limit), self.table.roll_out(last[:, :MAX_N], limit)]
+        if self.corpus is not None:
+            tokens, lengths, n = self.corpus.roll_out(last.masked_fill(last.eq(self.eos), self.corpus.eos), limit)
+            found.append((tokens.masked_fill(tokens.eq(self.corpus.eos), self.eos), lengths, n))
+        best, longest, kind = found[0][0], torch.zeros_like(state.lengths), torch.zeros_like(state.lengths)
+        length = longest
+        for place, (tokens, lengths, n) in enumerate(found):
+            own = place * (DEPTH + 1) + n
+            lengths = torch.minimum(lengths, worth[own])
+            matched = n.clamp(max=MAX_N) * lengths.gt(0)
+            wins = matched > longest
+            best = torch.where(wins[:, None], tokens, best)
+            length, kind = torch.where(wins, lengths, length), torch.where(wins, own, kind)
+            longest = torch.where(wins, matched, longest)
+        return best.clamp(min=0), length, kind
 
     def finish(self, tokens: Tensor, lengths: Tensor) -> None:
         """Learn from what was decoded.
@@ -137,8 +161,7 @@ class NgramDrafter(Drafter):
         """Know the corpus alone."""
         self._unread = []
         self.table.forget()
-        self._tried.zero_()
-        self._right.zero_()
+        self.outcomes.forget()
 
     def fork(self) -> NgramDrafter:
         """Return one that shares the tables; only this one learns."""
@@ -148,9 +171,9 @@ class NgramDrafter(Drafter):
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
-        return [] if self._waiting is not None else [self._source, self._asked]
+        return [] if self._waiting is not None else [self._source, self._kind, self._counted]
 
-    def _copy(self, state: Rows, last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _copy(self, state: Rows, last: Tensor, limit: int) -> tuple[Tensor, Tensor, Tensor]:
         """Find the longest match in the row itself, the latest where there are several.
 
         Returns:
@@ -164,30 +187,26 @@ class NgramDrafter(Drafter):
         n_common = suffix_lengths(context, last) * followed
         best = (n_common * context.size(1) + torch.arange(context.size(1), device=last.device)).amax(1)
         matched, place = best // context.size(1), best % context.size(1)
-        index = place[:, None] + 1 + torch.arange(self.block_size, device=last.device)  # [B, K]
+        index = place[:, None] + 1 + torch.arange(limit, device=last.device)  # [B, K]
         tokens = context.gather(1, index.clamp(max=context.size(1) - 1))
         inside = (index < context.size(1)) & tokens.ge(0)
         inside = inside & torch.nn.functional.pad(tokens.ne(self.eos), (1, 0), value=True)[:, :-1]
         return tokens, inside.long().cumprod(1).sum(1), matched
 
     def advance(self, kept: Tensor) -> None:
-        """Count how often copies were right at their first token."""
+        """Count how the drafts fared."""
         if not self._has_asked:  # a round may go without a draft
             return
         self._has_asked = False
-        if rounds.can_run(self._asked):
-            ngram.judge(self._asked, kept, (self._tried, self._right))
-            return
-        was_asked = self._asked.gt(0) & kept.gt(0)
-        tried = (MEMORY * self._tried).index_add(0, self._asked, was_asked.to(self._tried))
-        right = (MEMORY * self._right).index_add(0, self._asked, (was_asked & kept.gt(1)).to(self._right))
-        share = (MOST / tried).clamp(max=1.0)
-        self._tried.copy_(tried * share)
-        self._right.copy_(right * share)
+        if rounds.can_run(self._kind):
+            self.compiled().judge((self._kind, self._counted), kept)
+        else:
+            self.outcomes.learn(self._kind, self._counted, kept)
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         if self._waiting is not None:
             self._waiting = self._waiting.select_rows(rows)
             return
-        self._source, self._asked = self._source.index_select(0, rows), self._asked.index_select(0, rows)
+        parts = (self._source, self._kind, self._counted)
+        self._source, self._kind, self._counted = (part.index_select(0, rows) for part in parts)

@@ -8,9 +8,8 @@ from torch import Tensor
 from fairseq_specdec import device
 from fairseq_specdec.engine.native import ngram, rounds
 
-SMALLEST, LARGEST = 1 << 16, 1 << 22  # slots for each n
+SLOTS = 1 << 16  # for each n: 10 MB for four of them, whatever is added
 MIN_SHARE = 0.4  # a token is offered where at least this share of what followed the n-gram was that token
-AT_ONCE = 1000  # sentences of a corpus that are added together, so that a long one does not widen all
 _FACTOR = -7046029254386353131  # odd and without pattern (2**64 / golden ratio), as a signed number
 
 
@@ -23,31 +22,18 @@ class NgramTable:
     Args:
         max_n: N.
         eos: id that ends a sentence, and stands before its first token.
-        corpus: token ids [n] int64 of sentences to begin with, each ending in eos.
     """
 
-    def __init__(self, max_n: int, eos: int, corpus: list[Tensor]) -> None:
-        self.max_n, self.eos = max_n, eos
-        n_tokens = sum(sentence.numel() for sentence in corpus)
-        self.size = min(LARGEST, max(SMALLEST, 1 << (2 * n_tokens).bit_length()))
+    def __init__(self, max_n: int, eos: int) -> None:
+        self.max_n, self.eos, self.size = max_n, eos, SLOTS
         empty = torch.zeros(max_n * self.size, dtype=torch.int64, device="cpu")
         # the n-gram's hash, its most frequent next token, how often that came, how often any, and the vote
         self._key, self._next, self._hits, self._total, self._vote = (empty.clone() for _ in range(5))
-        self._corpus = corpus
-        self._add_corpus()
 
     def forget(self) -> None:
-        """Forget all but the corpus."""
+        """Forget all."""
         for part in self.parts():
             part.zero_()
-        self._add_corpus()
-
-    def _add_corpus(self) -> None:
-        at = self._key.device
-        for begin in range(0, len(self._corpus), AT_ONCE):
-            part = self._corpus[begin : begin + AT_ONCE]
-            lengths = torch.tensor([sentence.numel() for sentence in part])
-            self.add(torch.nn.utils.rnn.pad_sequence(part, batch_first=True).to(at), lengths.to(at))
 
     def to(self, device: torch.device) -> None:
         """Move the table."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fairseq_specdec import drafters  # noqa: F401 (registers them)
 from fairseq_specdec.config import OptionError, SpecConfig
 from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
+from fairseq_specdec.drafters.corpus_file import read_corpus
 from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.generator import SpecGenerator
@@ -219,6 +220,7 @@ class SpeculativeTask:
             verifier=models[0],
             draft_dtype=config.draft_dtype,
             read_lines=partial(read_token_lines, dictionary),
+            read_corpus=partial(read_corpus, dictionary),
             draft_file=config.draft_file,
             n_sentences=len(next(iter(self.datasets.values()))) if len(self.datasets) == 1 else None,
             ngram_corpus=config.ngram_corpus,

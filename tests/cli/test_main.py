@@ -45,7 +45,7 @@ def test_unknown_command_names_the_nearest_and_all(capsys):
     error = capsys.readouterr().err
     assert (
         error == "specdec: error: Unknown command 'scores'. Did you mean 'score'? "
-        "Known: bench, certify, distill, info, score, user-dir.\n"
+        "Known: bench, certify, distill, index, info, score, user-dir.\n"
     )
 
 

@@ -1,18 +1,25 @@
 """Drafts by look-up: exact whatever is found, and fewer rounds where text comes back."""
 
 import random
+from functools import partial
 
 import pytest
 import torch
 
-from fairseq_specdec.blocks import DraftBlock
-from fairseq_specdec.drafters import ngram
+from fairseq_specdec.blocks import DraftBlock, Source
+from fairseq_specdec.drafters import outcomes
 from fairseq_specdec.drafters.base import DrafterSetting, shared_symbols
+from fairseq_specdec.drafters.corpus import Corpus
+from fairseq_specdec.drafters.corpus_file import read_corpus
 from fairseq_specdec.drafters.ngram import NgramDrafter
 from fairseq_specdec.drafters.text import read_token_lines
+from fairseq_specdec.engine.native import rounds
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.state import DecodeState
 from tests import oracle, tiny
 from tests.oracle import EOS, HARD_SOURCES, PAD, UNK, Words, batches, compare, ours, sample_of, simulate
 
+N_SYMBOLS = 200
 CORPUS = ["the cat sat on the mat", "", "a dog ran"]
 
 
@@ -21,9 +28,14 @@ def joined(joined_data_bin, joined_verifier):
     return oracle.load(joined_verifier, joined_data_bin, "train")
 
 
+def corpus_of(words, lines):
+    ids = [i for line in lines for i in words.encode(line)]
+    return Corpus.of(torch.tensor(ids, dtype=torch.int32), N_SYMBOLS, EOS)
+
+
 def drafts(source, output, block_size=8, corpus=(), words=None):
     words = words or Words()
-    drafter = NgramDrafter(block_size, EOS, corpus=[torch.tensor(words.encode(line)) for line in corpus])
+    drafter = NgramDrafter(block_size, EOS, corpus=corpus_of(words, corpus))
     return simulate(drafter, (source, output), words=words).drafts
 
 
@@ -120,29 +132,40 @@ def test_moving_to_the_verifiers_device_keeps_what_was_learned():
 
 
 def test_a_corpus_file_is_read_in_the_target_dictionary(joined, joined_data_bin):
-    dictionary = joined[1].target_dictionary
-
-    def read(option, path):
-        assert option == "--ngram-corpus"
-        return read_token_lines(dictionary, option, path)
-
+    read = partial(read_corpus, joined[1].target_dictionary)
     path = str(joined_data_bin / "train.en")
-    drafter = NgramDrafter.build(DrafterSetting(4, PAD, UNK, EOS, read_lines=read, ngram_corpus=path))
+    drafter = NgramDrafter.build(DrafterSetting(4, PAD, UNK, EOS, read_corpus=read, ngram_corpus=path))
     assert drafter.block_size == 4
-    line = (joined_data_bin / "test.en").read_text("utf-8").splitlines()[0].split()[0]
-    last = torch.full((1, ngram.MAX_N), -1)
-    last[0, 0] = dictionary.index(line)
-    assert drafter.table.roll_out(last, 4)[1] >= 0
+    lines = read_token_lines(joined[1].target_dictionary, "--ngram-corpus", path)
+    assert drafter.corpus.text.tolist() == [EOS, *torch.cat(lines).tolist()]
     compare(joined, drafter, batches(joined[1], 8), max_len_b=25)
 
 
-def test_text_of_the_corpus_takes_few_rounds(joined):
+def test_text_of_the_corpus_takes_few_rounds():
     lines = [tiny.make_pair(random.Random(i))[1] for i in range(20)]
     words = Words()
-    corpus = [torch.tensor(words.encode(line)) for line in lines]
     pairs = [("s", line) for line in lines]
+    corpus = corpus_of(words, lines)
     with_corpus = simulate(NgramDrafter(8, EOS, corpus=corpus), *pairs, words=words).rounds
     assert with_corpus < 0.7 * simulate(NgramDrafter(8, EOS), *pairs, words=words).rounds
+
+
+def test_an_empty_corpus_is_none():
+    assert drafts("a b c d", "a b c d", corpus=[]) == ["a b c d [.]"]
+
+
+def test_outputs_that_end_in_another_token_than_the_corpus_are_drafted_to_their_end():
+    words = Words()
+    drafter = NgramDrafter(8, 7, corpus=corpus_of(words, ["<20> <21> <22>"]))  # 7: the token of a language
+    state = DecodeState(Limits(PAD, UNK, 7, 40), torch.tensor([7]), 8)
+    state.tokens[0, 1], state.lengths[0], state.max_length = 20, 2, 2
+    drafter.start(Source(torch.tensor([[30, 7]]), torch.tensor([2]), PAD), state)
+    for is_compiled in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            if not is_compiled:
+                patch.setattr(rounds, "library", lambda: None)
+            draft = drafter.propose(state)
+        assert draft.tokens[0, : draft.lengths[0]].tolist() == [21, 22, 7]
 
 
 def test_copies_of_a_kind_that_is_never_right_are_given_up():
@@ -165,7 +188,7 @@ def test_copies_that_were_given_up_are_tried_again():
 def test_a_batch_that_failed_as_a_whole_is_not_held_against_its_kind_for_ever():
     drafter = NgramDrafter(8, EOS)
     simulate(drafter, *[(f"a b{i}", f"x{i} a c{i}") for i in range(200)])
-    assert drafter._tried.max() <= ngram.MOST
+    assert drafter.outcomes.parts.max() <= outcomes.MOST
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -181,6 +204,6 @@ def test_what_was_decoded_without_a_draft_is_learned_as_well(joined, asked):
 def test_a_round_without_a_draft_counts_for_no_kind():
     drafter = NgramDrafter(8, EOS)
     simulate(drafter, ("a b", "a b"))
-    tried = drafter._tried.clone()
-    drafter.advance(torch.ones_like(drafter._asked))
-    assert drafter._tried.equal(tried)
+    before = drafter.outcomes.parts.clone()
+    drafter.advance(torch.ones_like(drafter._kind))
+    assert drafter.outcomes.parts.equal(before)

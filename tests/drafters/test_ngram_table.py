@@ -11,9 +11,9 @@ N = 3
 class Table:
     """A table of words."""
 
-    def __init__(self, *corpus):
+    def __init__(self):
         self.words = Words()
-        self.table = NgramTable(N, EOS, [self.ids(line) for line in corpus])
+        self.table = NgramTable(N, EOS)
 
     def ids(self, line):
         return torch.tensor(self.words.encode(line))
@@ -94,14 +94,6 @@ def test_the_beginning_of_a_sentence_is_no_middle_of_another():
     assert table.roll_out("a c") == [("d [.]", 1)]
 
 
-def test_a_corpus_is_learned_as_sentences_are(monkeypatch):
-    lines = ["a b c", "", "a b d e", "f", "a b c"]
-    expected = Table().add(*lines).roll_out("a b", "", "f", "a b d")
-    assert Table(*lines).roll_out("a b", "", "f", "a b d") == expected
-    monkeypatch.setattr(ngram_table, "AT_ONCE", 2)
-    assert Table(*lines).roll_out("a b", "f", "a b d") == [expected[i] for i in (0, 2, 3)]
-
-
 def test_nothing_to_add_changes_nothing():
     table = Table().add("a b")
     table.table.add(torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
@@ -110,7 +102,7 @@ def test_nothing_to_add_changes_nothing():
 
 
 def test_n_grams_that_share_a_slot_displace_each_other_and_are_not_mistaken(monkeypatch):
-    monkeypatch.setattr(ngram_table, "LARGEST", 1)
+    monkeypatch.setattr(ngram_table, "SLOTS", 1)
     table = Table().add("a b")
     assert table.table.size == 1
     table.add("c d", "c d")
@@ -122,16 +114,17 @@ def test_n_grams_that_share_a_slot_displace_each_other_and_are_not_mistaken(monk
     assert table.roll_out("c", "x", n_tokens=1) == [("", 0)] * 2
 
 
-def test_a_large_corpus_has_a_larger_table():
-    sentences = [torch.arange(4, 1004) for _ in range(40)]
-    assert NgramTable(N, EOS, sentences).size == 1 << 17
-    assert NgramTable(N, EOS, []).size == ngram_table.SMALLEST
+def test_its_memory_does_not_grow_with_what_is_added():
+    table = NgramTable(N, EOS)
+    for _ in range(2):
+        table.add(torch.randint(4, 30000, (40, 1000)), torch.full((40,), 1000))
+        assert sum(part.numel() for part in table.parts()) == 5 * N * ngram_table.SLOTS
 
 
 def test_the_same_sentences_give_the_same_table():
     generator = torch.Generator().manual_seed(1)
     tokens, lengths = torch.randint(2, 30, (40, 20), generator=generator), torch.randint(0, 21, (40,))
-    first, second = NgramTable(N, EOS, []), NgramTable(N, EOS, [])
+    first, second = NgramTable(N, EOS), NgramTable(N, EOS)
     for table in (first, second):
         table.add(tokens, lengths)
         table.add(tokens.flip(0), lengths.flip(0))
@@ -143,7 +136,7 @@ def test_the_same_sentences_give_the_same_table():
 def test_what_is_offered_is_what_counting_says():
     generator = torch.Generator().manual_seed(2)
     tokens = torch.randint(4, 10, (60, 12), generator=generator)
-    table = NgramTable(1, EOS, [])
+    table = NgramTable(1, EOS)
     table.add(tokens, torch.full((60,), 12))
     for token in range(4, 10):
         following = tokens[:, 1:][tokens[:, :-1].eq(token)]

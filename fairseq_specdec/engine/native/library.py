@@ -24,7 +24,7 @@ from fairseq_specdec.engine.native.missing import tell_what_is_missing
 
 LANES = 16  # outputs of a panel
 DISABLE = "FAIRSEQ_SPECDEC_NO_NATIVE"  # environment variable: 1 runs everything on torch
-INTERFACE = 14  # of csrc/exports.h: a library of another one was built from other sources
+INTERFACE = 15  # of csrc/exports.h: a library of another one was built from other sources
 
 
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # what csrc/linear.h calls them
@@ -124,8 +124,8 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.specdec_trim.argtypes = [integer, pointer, pointer, pointer, integer, integer, pointer]
     lib.specdec_trim.restype = integer
     lib.specdec_copy_guide.argtypes, lib.specdec_copy_guide.restype = [pointer, integer], None
-    lib.specdec_ngram_draft.argtypes, lib.specdec_ngram_draft.restype = [pointer, pointer], None
-    lib.specdec_ngram_judge.argtypes = [integer, pointer, pointer, integer, pointer, pointer]
+    lib.specdec_ngram_draft.argtypes, lib.specdec_ngram_draft.restype = [pointer] * 3, integer
+    lib.specdec_ngram_judge.argtypes = [integer, *[pointer] * 3, integer, pointer]
     lib.specdec_ngram_judge.restype = None
     lib.specdec_ngram_add.argtypes = [pointer, integer, integer, integer, pointer, pointer]
     lib.specdec_ngram_add.restype = None

@@ -1,8 +1,9 @@
-"""Look-up of n-grams on a CPU by compiled code: `drafters.ngram` and `drafters.ngram_table` say what it means."""
+"""Look-up of n-grams on a CPU by compiled code: `drafters.ngram` and what it is made of say what it means."""
 
 from __future__ import annotations
 
 import ctypes
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,10 +18,17 @@ class _CTable(ctypes.Structure):
     ]
 
 
+class _CCorpus(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("places", "depth", "eos", "symbols")),
+        *((name, ctypes.c_void_p) for name in ("text", "order", "begins")),
+    ]
+
+
 class _CRows(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("rows", "block", "width", "capacity", "eos")),
-        *((name, ctypes.c_void_p) for name in ("source", "tokens", "lengths", "tried", "right", "asked")),
+        *((name, ctypes.c_int64) for name in ("rows", "block", "width", "capacity", "eos", "depth")),
+        *((name, ctypes.c_void_p) for name in ("source", "tokens", "lengths", "outcomes", "kind", "counted")),
         *((name, ctypes.c_void_p) for name in ("draft", "drafted")),
     ]
 
@@ -28,54 +36,86 @@ class _CRows(ctypes.Structure):
 Table = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # key, next, hits, total, vote: each [N * size] int64
 
 
-def draft(
-    table: Table,
-    source: Tensor,
-    rows: tuple[Tensor, Tensor],
-    trust: tuple[Tensor, Tensor],
-    asked: Tensor,
-    shape: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
-    """Draft from the longer of two matches, in the row's own text and in the table.
+class SortedText(Protocol):
+    """A corpus, see `drafters.corpus.Corpus`."""
+
+    text: Tensor
+    order: Tensor
+    begins: Tensor
+    n_symbols: int
+    eos: int
+
+
+class Lookups:
+    """Drafts from the longest of three matches: in the row's own text, in the table, in a corpus.
 
     Args:
-        table: of n-grams.
-        source: [B, W] int64, -1 behind each row's end.
-        rows: tokens [B, T] and lengths [B] int64.
-        trust: copies tried and right, by the length of the match, each [N + 1] float32.
-        asked: [B] int64; filled with the length of the match that was copied from, else 0.
-        shape: K, and the id of eos.
-
-    Returns:
-        tokens [B, K] and how many of them count [B], int64.
+        table: of n-grams; its tensors are kept.
+        max_n: N, longest match in the row and in the table.
+        corpus: or None; likewise.
+        depth: longest match in the corpus.
+        outcomes: of drafts by their kind, see `drafters.outcomes`: [4, 3 * (depth + 1)] float32.
     """
-    (tokens, lengths), (block_size, eos) = rows, shape
-    assert all(part.is_contiguous() for part in (*table, source, tokens, lengths, *trust, asked))
-    n_rows, width = source.shape
-    found, drafted = tokens.new_empty(n_rows, block_size), torch.empty_like(lengths)
-    struct = _CRows(
-        n_rows,
-        block_size,
-        width,
-        tokens.size(1),
-        eos,
-        *(part.data_ptr() for part in (source, tokens, lengths, *trust, asked, found, drafted)),
-    )
-    library().specdec_ngram_draft(ctypes.byref(_table(table, trust[0].numel() - 1)), ctypes.byref(struct))
-    return found, drafted
 
+    def __init__(self, table: Table, max_n: int, corpus: SortedText | None, depth: int, outcomes: Tensor) -> None:
+        self.looked_at = 0  # places of the corpus, for the last draft
+        self._kept = table, corpus, outcomes
+        self._depth, self._outcomes, self._n_kinds = depth, outcomes.data_ptr(), outcomes.size(1)
+        self._table = ctypes.byref(_c_table(table, max_n))
+        self._corpus = None
+        if corpus is not None:
+            parts = (corpus.text, corpus.order, corpus.begins)
+            assert all(part.is_contiguous() for part in parts)
+            sizes = (corpus.order.numel(), depth, corpus.eos, corpus.n_symbols)
+            self._corpus = ctypes.byref(_CCorpus(*sizes, *(part.data_ptr() for part in parts)))
 
-def judge(asked: Tensor, kept: Tensor, trust: tuple[Tensor, Tensor]) -> None:
-    """Count how often copies were right at their first token.
+    def draft(
+        self, source: Tensor, rows: tuple[Tensor, Tensor], asked: tuple[Tensor, Tensor], shape: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Draft.
 
-    Args:
-        asked: [B] int64, length of the match that each row's draft was copied from, else 0.
-        kept: [B] int64, tokens that each row was given.
-        trust: copies tried and right, see `draft`; changed in place.
-    """
-    kept, (tried, right) = kept.contiguous(), trust
-    arguments = (asked.numel(), asked.data_ptr(), kept.data_ptr(), tried.numel(), tried.data_ptr(), right.data_ptr())
-    library().specdec_ngram_judge(*arguments)
+        Args:
+            source: [B, W] int64, -1 behind each row's end.
+            rows: tokens [B, T] and lengths [B] int64.
+            asked: [B] int64 each, filled with the kind of the draft, and with its tokens that count.
+            shape: K, and the id of eos.
+
+        Returns:
+            tokens [B, K] and how many of them count [B], int64.
+        """
+        (tokens, lengths), (block_size, eos) = rows, shape
+        assert all(part.is_contiguous() for part in (source, tokens, lengths, *asked))
+        n_rows, width = source.shape
+        found, drafted = tokens.new_empty(n_rows, block_size), torch.empty_like(lengths)
+        struct = _CRows(
+            n_rows,
+            block_size,
+            width,
+            tokens.size(1),
+            eos,
+            self._depth,
+            source.data_ptr(),
+            tokens.data_ptr(),
+            lengths.data_ptr(),
+            self._outcomes,
+            asked[0].data_ptr(),
+            asked[1].data_ptr(),
+            found.data_ptr(),
+            drafted.data_ptr(),
+        )
+        self.looked_at = library().specdec_ngram_draft(self._table, self._corpus, ctypes.byref(struct))
+        return found, drafted
+
+    def judge(self, asked: tuple[Tensor, Tensor], kept: Tensor) -> None:
+        """Count what a round made of its drafts.
+
+        Args:
+            asked: see `draft`.
+            kept: [B] int64, tokens that each row was given.
+        """
+        kept, (kind, counted) = kept.contiguous(), asked
+        pointers = kind.data_ptr(), counted.data_ptr(), kept.data_ptr()
+        library().specdec_ngram_judge(kind.numel(), *pointers, self._n_kinds, self._outcomes)
 
 
 def add(table: Table, max_n: int, eos: int, tokens: Tensor, lengths: Tensor) -> None:
@@ -90,8 +130,9 @@ def add(table: Table, max_n: int, eos: int, tokens: Tensor, lengths: Tensor) -> 
     """
     tokens, lengths = tokens.contiguous(), lengths.contiguous()
     sentences = (*tokens.shape, tokens.data_ptr(), lengths.data_ptr())
-    library().specdec_ngram_add(ctypes.byref(_table(table, max_n)), eos, *sentences)
+    library().specdec_ngram_add(ctypes.byref(_c_table(table, max_n)), eos, *sentences)
 
 
-def _table(table: Table, max_n: int) -> _CTable:
+def _c_table(table: Table, max_n: int) -> _CTable:
+    assert all(part.is_contiguous() for part in table)
     return _CTable(max_n, table[0].numel() // max_n, *(part.data_ptr() for part in table))

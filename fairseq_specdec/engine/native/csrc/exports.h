@@ -11,7 +11,7 @@
 extern "C" {
 
 // Goes up with every change of a struct or of what a function takes; library.py has the same number.
-int64_t specdec_interface() { return 14; }
+int64_t specdec_interface() { return 15; }
 
 int64_t specdec_scratch(const Layer* const* layers, int64_t n_layers, int64_t positions) {
     return scratch_floats(layers, n_layers, positions);
@@ -129,11 +129,14 @@ int64_t specdec_accept_exact(const Round* round, int64_t begin) { return accept_
 // is_placed: the places say already where to go on.
 void specdec_copy_guide(const Guide* guide, int64_t is_placed) { copy_guide(*guide, is_placed); }
 
-void specdec_ngram_draft(const NgramTable* table, const NgramRows* rows) { draft_by_ngrams(*table, *rows); }
+// corpus: null where there is none. Returns how many places of it were looked at.
+int64_t specdec_ngram_draft(const NgramTable* table, const NgramCorpus* corpus, const NgramRows* rows) {
+    return draft_by_ngrams(*table, corpus, *rows);
+}
 
-void specdec_ngram_judge(int64_t rows, const int64_t* asked, const int64_t* kept, int64_t classes, float* tried,
-                         float* right) {
-    judge_copies(rows, asked, kept, classes, tried, right);
+void specdec_ngram_judge(int64_t rows, const int64_t* kind, const int64_t* counted, const int64_t* kept, int64_t kinds,
+                         float* outcomes) {
+    judge_drafts(rows, kind, counted, kept, kinds, outcomes);
 }
 
 void specdec_ngram_add(const NgramTable* table, int64_t eos, int64_t rows, int64_t stride, const int64_t* tokens,

@@ -1,10 +1,12 @@
-// Drafts by look-up in a row's own text and in a table of n-grams; drafters/ngram.py and drafters/ngram_table.py say what
-// it means, and do it with torch.
+// Drafts by look-up in a row's own text, in a table of n-grams and in a corpus; drafters/ngram.py, drafters/ngram_table.py
+// and drafters/corpus.py say what it means, and do it with torch.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
+
+#include "corpus.h"
 
 constexpr int64_t kMaxN = 8;
 constexpr uint64_t kFactor = 0x9e3779b97f4a7c15u;  // 2**64 / golden ratio
@@ -15,11 +17,11 @@ struct NgramTable {
 };
 
 struct NgramRows {
-    int64_t rows, block, width, capacity, eos;  // B, K, W of the source, T
+    int64_t rows, block, width, capacity, eos, depth;  // B, K, W of the source, T
     const int64_t* source;            // [B, W], -1 behind each row's end
     const int64_t *tokens, *lengths;  // [B, T], [B]: the first token, then the output
-    const float *tried, *right;       // [max_n + 1], copies by the length of the match
-    int64_t* asked;                   // [B], length of the match that the draft is copied from, else 0
+    const float* outcomes;            // [4, places to look in * (depth + 1)], see drafters/outcomes.py
+    int64_t *kind, *counted;          // [B], of the draft: where it is from and the length of the match; tokens that count
     int64_t *draft, *drafted;         // [B, K], [B]
 };
 
@@ -93,37 +95,72 @@ static int64_t copy_text(const RowText& text, const int64_t* last, int64_t max_n
     return matched;
 }
 
-static void draft_by_ngrams(const NgramTable& table, const NgramRows& w) {
-    std::vector<int64_t> copied(w.block);
-    for (int64_t r = 0; r < w.rows; ++r) {
-        const int64_t *tokens = w.tokens + r * w.capacity, length = w.lengths[r];
-        int64_t last[kMaxN], n_copied = 0, *draft = w.draft + r * w.block;
-        for (int64_t n = 0; n < table.max_n; ++n) last[n] = n < length ? tokens[length - 1 - n] : -2;
-        const RowText text{w.source + r * w.width, tokens + 1, w.width, length - 1};
-        int64_t matched = copy_text(text, last, table.max_n, w.block, w.eos, copied.data(), &n_copied);
-        const bool trusted = w.right[matched] + 5.0f >= 0.3f * (w.tried[matched] + 10.0f);
-        if (!trusted || n_copied == 0) matched = 0;
-        std::fill_n(draft, w.block, 0);
-        const int64_t known = roll_out(table, last, w.block, w.eos, draft, w.drafted + r);
-        w.asked[r] = matched >= known ? matched : 0;
-        if (matched < known) continue;
-        w.drafted[r] = matched ? n_copied : 0;
-        std::copy_n(copied.data(), w.drafted[r], draft);
-    }
+// How many tokens a draft of a kind is worth, at most ``block``.
+static int64_t worth(const float* outcomes, int64_t kinds, int64_t kind, int64_t block) {
+    const float tried = outcomes[kind], right = outcomes[kinds + kind];
+    const float further_tried = outcomes[2 * kinds + kind], further_right = outcomes[3 * kinds + kind];
+    const float further = (further_right + 9.5f) / (further_tried + 10.0f);
+    float chance = (right + 5.0f) / (tried + 10.0f);
+    int64_t n = 0;
+    for (; n < block && chance >= 0.3f; ++n) chance *= further;
+    return n;
 }
 
-// Counts how often copies were right at their first token; what is known of each length fades.
-static void judge_copies(int64_t rows, const int64_t* asked, const int64_t* kept, int64_t classes, float* tried,
-                         float* right) {
-    for (int64_t i = 0; i < classes; ++i) tried[i] *= 0.995f, right[i] *= 0.995f;
-    for (int64_t r = 0; r < rows; ++r) {
-        if (asked[r] <= 0 || kept[r] <= 0) continue;
-        tried[asked[r]] += 1.0f;
-        right[asked[r]] += kept[r] > 1;
+// corpus may be null. Returns how many places of the corpus were looked at.
+static int64_t draft_by_ngrams(const NgramTable& table, const NgramCorpus* corpus, const NgramRows& w) {
+    const int64_t kinds = 3 * (w.depth + 1);
+    std::vector<int64_t> found(w.block);
+    int64_t looked_at = 0;
+    for (int64_t r = 0; r < w.rows; ++r) {
+        const int64_t *tokens = w.tokens + r * w.capacity, length = w.lengths[r];
+        int64_t last[kMaxN], longest = 0, *draft = w.draft + r * w.block;
+        for (int64_t n = 0; n < w.depth; ++n) last[n] = n < length ? tokens[length - 1 - n] : -2;
+        std::fill_n(draft, w.block, 0);
+        w.kind[r] = w.drafted[r] = 0;
+        const auto offer = [&](int64_t place, int64_t n, int64_t n_found) {
+            const int64_t kind = place * (w.depth + 1) + n, matched = std::min(n, table.max_n);
+            if (n_found == 0 || matched <= longest) return;
+            n_found = std::min(n_found, worth(w.outcomes, kinds, kind, w.block));
+            if (n_found == 0) return;
+            longest = matched, w.kind[r] = kind, w.drafted[r] = n_found;
+            std::copy_n(found.data(), n_found, draft);
+        };
+        int64_t n_found = 0;
+        const RowText text{w.source + r * w.width, tokens + 1, w.width, length - 1};
+        int64_t n = copy_text(text, last, table.max_n, w.block, w.eos, found.data(), &n_found);
+        offer(0, n, n_found);
+        n = roll_out(table, last, w.block, w.eos, found.data(), &n_found);
+        offer(1, n, n_found);
+        if (corpus != nullptr) {
+            CorpusSearch search(*corpus);
+            n = search.roll_out(last, w.block, w.eos, found.data(), &n_found);
+            offer(2, n, n_found);
+            looked_at += search.looked_at;
+        }
+        const int64_t drafted = w.drafted[r];
+        w.counted[r] = drafted - (drafted > 0 && draft[drafted - 1] == w.eos);
     }
-    for (int64_t i = 0; i < classes; ++i) {
-        const float share = std::min(50.0f / tried[i], 1.0f);
-        tried[i] *= share, right[i] *= share;
+    return looked_at;
+}
+
+// Counts what a round made of its drafts; what is known of each kind fades. outcomes: [4, kinds].
+static void judge_drafts(int64_t rows, const int64_t* kind, const int64_t* counted, const int64_t* kept, int64_t kinds,
+                         float* outcomes) {
+    for (int64_t i = 0; i < 4 * kinds; ++i) outcomes[i] *= 0.995f;
+    for (int64_t r = 0; r < rows; ++r) {
+        if (counted[r] <= 0 || kept[r] <= 0) continue;
+        const int64_t right = std::min(kept[r] - 1, counted[r]);
+        float* own = outcomes + kind[r];
+        own[0] += 1.0f;
+        if (right == 0) continue;
+        own[kinds] += 1.0f;
+        own[2 * kinds] += static_cast<float>(right - 1 + (right < counted[r]));
+        own[3 * kinds] += static_cast<float>(right - 1);
+    }
+    for (int64_t i = 0; i < 2 * kinds; ++i) {  // the first half of the loop: first tokens; the other: further ones
+        float* tried = outcomes + i / kinds * 2 * kinds + i % kinds;
+        const float share = std::min(50.0f / tried[0], 1.0f);
+        tried[0] *= share, tried[kinds] *= share;
     }
 }
 
