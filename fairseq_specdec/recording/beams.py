@@ -91,7 +91,6 @@ class BeamSession:
         chosen = torch.tensor(rows + rows[:1] * (n - len(rows)), device=self._inputs.first.device)
         for here, there in zip(self._tensors(), other._tensors(), strict=True):
             here.copy_(there.index_select(0, chosen))
-        self.state.at.copy_(other.state.at)
         self.state.step = other.state.step
         self.state.finished[len(rows) :] = True
 
@@ -122,7 +121,7 @@ class BeamSession:
 
         All that changes is put back, but for keys and values that the step writes again.
         """
-        kept = [*self.state.tensors(), self.state.at]
+        kept = self.state.tensors()
         before = [tensor.clone() for tensor in kept]
         self._recorder.warm_up(self._step)
         for tensor, was in zip(kept, before, strict=True):
