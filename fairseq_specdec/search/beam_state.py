@@ -12,7 +12,6 @@ each sentence has a step of its own, since a search that looks ahead goes furthe
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,46 +21,10 @@ from fairseq_specdec.engine.native import beam as native_beam
 from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.rules.constrain import constrain, join_beams_at_end_of_prefix
 from fairseq_specdec.rules.limits import Limits, Reach
+from fairseq_specdec.search.candidates import Candidates, Decision, Step
 from fairseq_specdec.search.nbest import NBest
-from fairseq_specdec.search.state import rows_to_keep
+from fairseq_specdec.search.state import Tally, rows_to_keep
 from fairseq_specdec.search.ties import best_of_equals
-
-
-class Candidates(NamedTuple):
-    """The best continuations of each sentence, best first.
-
-    Args:
-        scores: [S, 2b] float32, the total of the beam with the token's score added.
-        tokens: [S, 2b] int64.
-        beams: [S, 2b] int64, which beam each continues.
-    """
-
-    scores: Tensor
-    tokens: Tensor
-    beams: Tensor
-
-    def ends(self, eos: int) -> Tensor:
-        """Return which of them end a hypothesis, [S, 2b] bool."""
-        return self.tokens.eq(eos) & self.scores.ne(-math.inf)
-
-    def going_on(self, eos: int) -> Candidates:
-        """Return those that become beams: the first b that are no eos, each part [S, b]."""
-        columns = torch.arange(self.tokens.size(1), device=self.tokens.device)
-        order = self.ends(eos) * columns.numel() + columns
-        chosen = torch.topk(order, columns.numel() // 2, dim=1, largest=False).indices
-        return Candidates(*(part.gather(1, chosen) for part in self))
-
-
-class Step(NamedTuple):
-    """What a step decided.
-
-    Args:
-        rows: [S] int64, the sentences' numbers in the batch.
-        candidates: of these sentences.
-    """
-
-    rows: Tensor
-    candidates: Candidates
 
 
 class BeamState:
@@ -75,13 +38,16 @@ class BeamState:
         finished: [S] bool, sentences that are there to fill the batch up, or None.
 
     Attributes:
-        step: index of the token that comes next, from 0, of the sentence that has come farthest.
+        step, lowest: index of the token that comes next, from 0: the greatest and the least of the sentences'.
         at: [S] int64, that of each sentence, as the device knows it.
         ended: the hypotheses of each sentence so far, with one place more for what is not kept.
         finished: [S] bool, sentences that need no further step.
         n_finished: sentences that need no further step, as of the last `advance`.
         n_steps: steps made, summed over the sentences that were not finished.
+        depth: steps that a pass can make beside the first.
     """
+
+    depth = 0
 
     def __init__(
         self,
@@ -92,7 +58,7 @@ class BeamState:
         finished: Tensor | None = None,
     ) -> None:
         self._trace = trace
-        self.limits, self.beam, self.step = limits, beam, 0
+        self.limits, self.beam, self.step, self.lowest = limits, beam, 0, 0
         size = (first.size(0), beam, limits.max_len + 2)  # S, b, T
         self._tokens = first.new_full(size, limits.pad)
         self._tokens[:, :, 0] = first[:, None]
@@ -118,10 +84,10 @@ class BeamState:
     def _beams(self) -> tuple[Tensor, Tensor, Tensor]:
         return self._tokens, self._totals, self._slots
 
-    @staticmethod
-    def capacity(limits: Limits, beam: int) -> int:
-        """Return how many slots of the cache a sentence can need."""
-        return 1 + beam * (limits.max_len + 1)
+    @property
+    def capacity(self) -> int:
+        """Slots of the cache that a sentence can need."""
+        return 1 + self.beam * (self.limits.max_len + 1)
 
     @property
     def is_open(self) -> bool:
@@ -185,23 +151,57 @@ class BeamState:
         index = best_of_equals(totals, 2 * self.beam)
         return Candidates(totals.gather(1, index), index % symbols, torch.div(index, symbols, rounding_mode="floor"))
 
+    def reach(self, limits: Limits) -> Reach:
+        """Say what the next pass can come to by limits, which need not be those of a batch that is filled up."""
+        return limits.reach(self.lowest, self.step + self.depth)
+
+    def take(self, lprobs: Tensor, extent: int | None = None, reach: Reach | None = None) -> list[Decision]:
+        """Make the steps that a pass decides, here one, by torch but for what the host knows; arguments as of `rank`."""
+        goes, candidates = ~self.finished, self.rank(lprobs, extent, reach)
+        self.settle(candidates, goes)
+        return [Decision(goes, candidates)]
+
+    def go_on(self, lprobs: Tensor) -> None:
+        """Make the steps that scores [S, N, V] decide."""
+        self.advance(self.rank(lprobs))
+
     def advance(self, candidates: Candidates) -> None:
         """End hypotheses and go on with the best others."""
         self.n_steps += self.finished.numel() - self.n_finished
         if self._trace is not None:
-            is_open = ~self.finished
-            self._trace.append(Step(self._rows[is_open], Candidates(*(part[is_open] for part in candidates))))
-        if rounds.can_run(candidates.scores):
-            ended = [*self.ended, self.finished]
-            self.n_finished = native_beam.advance(
-                self.limits, self._beams, self.step, tuple(candidates), self._spare, self._last, ended
-            )
-            self._spare, (self._tokens, self._totals, self._slots) = self._beams, self._spare
-            self.at += 1
-        else:
+            self._trace.append(Decision(~self.finished, candidates).step(self._rows))
+        if not rounds.can_run(candidates.scores):
             self.settle(candidates)
-            self.n_finished = int(self.finished.sum())  # host sync: the loop's one
-        self.step += 1
+            self.look()
+            return
+        ended = [*self.ended, self.finished]
+        self.n_finished = native_beam.advance(
+            self.limits, self._beams, self.step, tuple(candidates), self._spare, self._last, ended
+        )
+        self._spare, (self._tokens, self._totals, self._slots) = self._beams, self._spare
+        self.at += 1
+        self.step = self.lowest = self.step + 1
+
+    def look(self) -> list[int]:
+        """Read what the host has to know after a pass; return the sentences that are unfinished."""
+        finished, at = torch.stack([self.finished.to(self.at), self.at]).tolist()  # host sync: the loop's one
+        still_open = [row for row, is_finished in enumerate(finished) if not is_finished]
+        self.n_finished = len(finished) - len(still_open)
+        self.step = max((at[row] for row in still_open), default=self.step + 1)
+        self.lowest = min((at[row] for row in still_open), default=self.step)
+        return still_open
+
+    def count(self, decisions: list[Decision]) -> Tensor:
+        """Return what the last pass brought to each sentence, as of `Tally.add_round`."""
+        return torch.stack([decisions[0].goes.long(), *torch.zeros_like(self.at).expand(2, -1)])
+
+    def begin_again(self) -> None:
+        """Set what the host knows to what it was at first."""
+        self.step = self.lowest = 0
+
+    def catch_up(self, other: BeamState) -> None:
+        """Take what the host knows of another state, from which sentences were taken."""
+        self.step, self.lowest = other.step, other.lowest
 
     def settle(self, candidates: Candidates, goes: Tensor | None = None) -> Candidates:
         """Do what `advance` does by torch, but for what the host knows.
@@ -280,6 +280,13 @@ class BeamState:
         self._rows, self.at = self._rows.index_select(0, rows), self.at.index_select(0, rows)
         self.limits = self.limits.select_rows(rows)
         self.n_finished = 0
+
+    def tally(self) -> Tally:
+        """Count what was done: a round is a step of a sentence."""
+        tally = Tally(0)
+        ones = torch.ones(self.n_steps, dtype=torch.int64)
+        tally.add_round(torch.stack([ones, torch.zeros_like(ones), torch.zeros_like(ones)]))
+        return tally
 
     def result(self) -> NBest:
         """Return the hypotheses of all sentences, in the sentences' first order."""
