@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from fairseq_specdec.certificate import LARGEST, NEAR_TIE, Certificate
 from fairseq_specdec.options import GenerationOptions
-from fairseq_specdec.rules.constrain import constrain, drop_nan
-from fairseq_specdec.search.beam_state import Step, join_beams_at_end_of_prefix
+from fairseq_specdec.rules.constrain import constrain, drop_nan, join_beams_at_end_of_prefix
+from fairseq_specdec.search.candidates import Step
 from fairseq_specdec.search.decode import Batch
 from fairseq_specdec.search.nbest import NBest
 

@@ -30,7 +30,7 @@ from fairseq_specdec.recording.decoder import RecordedDecoder
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.acceptance import accept_rule
 from fairseq_specdec.search.beam import BeamDecoder
-from fairseq_specdec.search.beam_state import Step
+from fairseq_specdec.search.candidates import Step
 from fairseq_specdec.search.decode import Batch, SpecDecoder
 from fairseq_specdec.search.mirror import MirrorDecoder
 from fairseq_specdec.search.nbest import NBest

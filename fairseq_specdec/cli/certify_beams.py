@@ -30,7 +30,7 @@ from fairseq_specdec.generator import EOS_NOT_MATCHED
 from fairseq_specdec.hypotheses import Hypothesis, rank_hypotheses
 from fairseq_specdec.options import GenerationOptions
 from fairseq_specdec.search.beam import BeamDecoder
-from fairseq_specdec.search.beam_state import Candidates, Step
+from fairseq_specdec.search.candidates import Candidates, Step
 from fairseq_specdec.search.decode import Batch
 from fairseq_specdec.search.ties import totals_before
 

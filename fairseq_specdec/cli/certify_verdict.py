@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from fairseq_specdec.certificate import LARGEST, Certificate
-from fairseq_specdec.search.beam_state import Candidates
+from fairseq_specdec.search.candidates import Candidates
 
 ROUNDING = 0.00005 * math.log(2)  # of the P line, which has four decimals in base 2
 

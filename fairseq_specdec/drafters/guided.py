@@ -10,12 +10,10 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
-from fairseq_specdec.config import MAX_BLOCK_SIZE
 from fairseq_specdec.drafters.base import Drafter
-from fairseq_specdec.drafters.suffix import last_tokens, suffix_lengths
+from fairseq_specdec.drafters.suffix import MAX_SUFFIX, edit_aware_place, last_tokens, suffix_lengths
 from fairseq_specdec.engine.native import rounds
 
-MAX_SUFFIX = 3  # longest suffix of the output that is looked up in the guide, as published
 DEFAULT_BLOCK_SIZE = 32
 
 
@@ -117,10 +115,4 @@ def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: 
 
 def _edit_aware_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: Rows) -> Tensor:
     """Return [B] int64, where to go on by the edit-aware rule; arguments as of the published one."""
-    n_common = suffix_lengths(guide, last_tokens(state, MAX_SUFFIX, 1))  # [B, G]
-    offset = torch.arange(guide.size(1), device=guide.device) - stands_for[:, None]
-    distance = 2 * offset.abs() + offset.gt(0)  # no ties, which devices break differently
-    farthest = 4 * guide.size(1) + 2 * MAX_BLOCK_SIZE  # more than any distance: length of the suffix decides first
-    best = (n_common * farthest - distance).masked_fill(n_common.eq(0), -farthest).max(1)
-    place = torch.where(best.values > 0, best.indices, stands_for)
-    return torch.minimum(place + 1, lengths)
+    return edit_aware_place(guide, lengths, stands_for, last_tokens(state, MAX_SUFFIX, 1))

@@ -64,6 +64,21 @@ def constrain(
     return lprobs
 
 
+def join_beams_at_end_of_prefix(limits: Limits, step: int, parts: list[Tensor]) -> None:
+    """Give all beams of sentences whose prefix ends here what the first has, as fairseq does.
+
+    Args:
+        limits: the options of the batch.
+        step: index of the token that comes next.
+        parts: each [S, b, ...], changed in place.
+    """
+    if limits.prefix is None or step >= min(limits.prefix.size(1), limits.max_len):
+        return
+    ends = limits.prefix[:, step].eq(limits.eos)[:, None, None]  # [S, 1, 1]
+    for part in parts:
+        part.copy_(torch.where(ends, part[:, :1], part))
+
+
 def drop_nan(lprobs: Tensor) -> None:
     """Replace NaN by -inf in place, as fairseq does first.
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
+from fairseq_specdec.blocks import Source
 from fairseq_specdec.engine.verifier import Verifier
-from fairseq_specdec.search.beam_state import BeamState, Step
+from fairseq_specdec.rules.limits import Limits
+from fairseq_specdec.search.beam_state import BeamState
+from fairseq_specdec.search.candidates import Step
 from fairseq_specdec.search.decode import Batch
 from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.search.state import Tally
+
+Guide = tuple[Tensor, Tensor]  # as of `Drafter.guide`
 
 
 class BeamDecoder:
@@ -17,7 +23,12 @@ class BeamDecoder:
     Args:
         verifier: scores positions along their paths and keeps their keys and values.
         beam: b.
+
+    Attributes:
+        ahead: positions of a pass beside the live beams.
     """
+
+    ahead = 0
 
     def __init__(self, verifier: Verifier, beam: int) -> None:
         self.verifier, self.beam = verifier, beam
@@ -33,15 +44,29 @@ class BeamDecoder:
         Returns:
             the hypotheses of each sentence, and counts: a round is a step of a sentence.
         """
-        state = BeamState(batch.limits, batch.first, self.beam, trace)
-        self.verifier.start(batch.net_input, BeamState.capacity(batch.limits, self.beam))
+        state = self.open(batch.limits, batch.first, self.guide(batch.source), trace)
+        self.verifier.start(batch.net_input, state.capacity)
         while state.is_open:
             self._drop_finished(state)
             tokens, paths = state.block()
             lprobs = self.verifier.score(tokens, state.n_slots, paths)  # [S, N, V]
             self.verifier.commit(torch.full_like(tokens[:, 0], tokens.size(1)))
-            state.advance(state.rank(lprobs))
-        return state.result(), tally_of(state.n_steps)
+            state.go_on(lprobs)
+        return state.result(), state.tally()
+
+    def guide(self, source: Source) -> Guide | None:
+        """Return the text that looking ahead goes by; None here, where nobody does."""
+
+    def open(
+        self,
+        limits: Limits,
+        first: Tensor,
+        guide: Guide | None,
+        trace: list[Step] | None = None,
+        finished: Tensor | None = None,
+    ) -> BeamState:
+        """Return the beams of a batch; guide as of `guide`, else see `BeamState`."""
+        return BeamState(limits, first, self.beam, trace, finished)
 
     def _drop_finished(self, state: BeamState) -> None:
         """Drop finished sentences everywhere, when enough of them have gathered; the others do not notice."""
@@ -49,11 +74,3 @@ class BeamDecoder:
         if rows is not None:
             state.select_rows(rows)
             self.verifier.select_rows(rows)
-
-
-def tally_of(n_steps: int) -> Tally:
-    """Count each step of a sentence as a round that kept one token."""
-    tally = Tally(0)
-    ones = torch.ones(n_steps, dtype=torch.int64)
-    tally.add_round(torch.stack([ones, torch.zeros_like(ones), torch.zeros_like(ones)]))
-    return tally

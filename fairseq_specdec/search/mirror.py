@@ -11,7 +11,8 @@ from fairseq_specdec.engine.native.library import library
 from fairseq_specdec.engine.native.mirror import DECIDED, UNKNOWN, Mirror
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.search.beam import BeamDecoder
-from fairseq_specdec.search.beam_state import BeamState, Candidates, Step
+from fairseq_specdec.search.beam_state import BeamState
+from fairseq_specdec.search.candidates import Candidates, Step
 from fairseq_specdec.search.decode import Batch
 from fairseq_specdec.search.nbest import NBest
 from fairseq_specdec.search.nodes import NodeBudget

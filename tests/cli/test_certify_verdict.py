@@ -5,7 +5,7 @@ import torch
 
 from fairseq_specdec.certificate import LARGEST, Certificate
 from fairseq_specdec.cli.certify_verdict import Finding, Listed, SearchMade, judge, match_places
-from fairseq_specdec.search.beam_state import Candidates
+from fairseq_specdec.search.candidates import Candidates
 
 EOS, BOUND = 2, 1e-4
 

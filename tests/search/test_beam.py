@@ -147,5 +147,5 @@ def test_a_sentence_needs_a_slot_for_each_beam_of_each_step():
         used.append(state.n_slots + width)
         state.advance(state.rank(torch.zeros(1, width, 20)))
     assert used == [1, 3, 5, 7]  # the first step has one row
-    assert BeamState.capacity(limits, 2) == 7 + 2
+    assert state.capacity == 7 + 2
     assert not state.is_open

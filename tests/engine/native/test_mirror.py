@@ -10,7 +10,8 @@ import torch
 from fairseq_specdec.engine.native.mirror import DECIDED, TIED, UNKNOWN, Mirror
 from fairseq_specdec.rules.constrain import constrain
 from fairseq_specdec.rules.limits import Limits
-from fairseq_specdec.search.beam_state import BeamState, Candidates
+from fairseq_specdec.search.beam_state import BeamState
+from fairseq_specdec.search.candidates import Candidates
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "scripts"))
 
