@@ -212,8 +212,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("\n" + "\n\n".join(tables))
     print(f"\nSpeed-up and identical outputs are against fairseq with the same beam. Data and numbers: {args.out}")
     print(
-        "Drafters have a fixed block here, which shows how many tokens a round they bring. A pass of models this small\n"
-        "costs so little that few of them pay; without --block-size none drafts where it does not."
+        "Drafters have a fixed block here, which shows how many tokens a round they bring. A pass of models this\n"
+        "small costs so little that few of them pay; without --block-size none drafts where it does not."
     )
 
 

@@ -8,12 +8,12 @@ The grown model says nearly what the trained one says, so that its training (``f
 OUT.pt`` with the new sizes) begins where the other has ended and not from nothing:
 
 - a wider layer copies each unit and divides what reads it by the number of its copies (Net2Net, arXiv 1511.05641);
-  units along the model's width are copied in their order, so that sinusoidal positions nearly keep their meaning;
+  units along the model's width are copied in order, so that sinusoidal positions nearly keep their meaning;
 - a layer that is new copies its neighbour and adds nothing at first: what its two or three parts put out is zero;
-- fewer layers keep the first of each group, and the last group keeps its first one, too.
+- fewer layers are the first of each group; the norm behind them is that behind the last one, which fits what reads it.
 
-Copies of a unit would stay copies: ``--noise`` moves every weight by a share of its matrix's spread. For models with one
-dictionary and one embedding (``--share-all-embeddings``), norms after each layer, no learned positions.
+Copies of a unit would stay copies: ``--noise`` moves every weight by a share of its matrix's spread. For models with
+one dictionary and one embedding (``--share-all-embeddings``), norms after each layer, no learned positions.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Widening:
             raise ValueError(f"{old} units in {old_parts} parts cannot become {new} in {parts}: sizes do not divide")
         length, old_length = new // parts, old // old_parts
         if length < old_length or parts < old_parts:
-            raise ValueError(f"{new} units in {parts} parts are fewer than {old} in {old_parts}; layers only grow wider")
+            raise ValueError(
+                f"{new} units in {parts} parts are fewer than {old} in {old_parts}; layers only grow wider"
+            )
         spread = torch.linspace(0, old_length - 1, length).round().long()
         self.source = torch.cat([spread + part % old_parts * old_length for part in range(parts)])
         copies = torch.bincount(self.source, minlength=old)
@@ -59,13 +61,13 @@ class Growth:
     """New weights from old ones, by the names fairseq's Transformer gives them."""
 
     def __init__(self, model: dict[str, Any], sizes: dict[str, int], noise: float, seed: int = 1) -> None:
-        embed, ffn, heads = (int(model[f"encoder_{name}"]) for name in ("embed_dim", "ffn_embed_dim", "attention_heads"))
+        embed, ffn, heads = (
+            int(model[f"encoder_{name}"]) for name in ("embed_dim", "ffn_embed_dim", "attention_heads")
+        )
         self.embed = Widening(embed, sizes["embed_dim"], parts=2)
         self.ffn = Widening(ffn, sizes["ffn_dim"])
         self.inner = Widening(embed, sizes["embed_dim"], sizes["heads"], heads)
-        self.layers = {
-            side: (int(model[f"{side}_layers"]), sizes[f"{side}_layers"]) for side in ("encoder", "decoder")
-        }
+        self.layers = {side: (int(model[f"{side}_layers"]), sizes[f"{side}_layers"]) for side in ("encoder", "decoder")}
         self.head_scale = math.sqrt((sizes["embed_dim"] / sizes["heads"]) / (embed / heads))
         self.embed_scale = math.sqrt(embed / sizes["embed_dim"])
         self.noise = noise
@@ -80,18 +82,20 @@ class Growth:
                 grown[name] = self._widen(name, tensor.float())
                 continue
             side, layer, rest = part[1], int(part[2]), part[3]
-            for target, copied, is_new in arrangement(*self.layers[side]):
-                if copied == layer:
-                    wide = self._widen(rest, tensor.float(), last=side == "decoder" and target == self.layers[side][1] - 1)
+            old, new = self.layers[side]
+            for target, copied, is_new in arrangement(old, new):
+                is_last = target == new - 1
+                if layer == (old - 1 if is_last and rest.startswith("final_layer_norm") else copied):
+                    wide = self._widen(rest, tensor.float(), read_by_embedding=is_last and side == "decoder")
                     grown[f"{side}.layers.{target}.{rest}"] = silent(rest, wide) if is_new else wide
         return grown
 
-    def _widen(self, name: str, tensor: Tensor, last: bool = False) -> Tensor:
+    def _widen(self, name: str, tensor: Tensor, read_by_embedding: bool = False) -> Tensor:
         if "embed_tokens" in name or "output_projection" in name:
             wide = tensor[:, self.embed.source] * self.embed_scale
         elif "layer_norm" in name:
             wide = tensor[self.embed.source]
-            if last and name.startswith("final_layer_norm"):  # read by the embedding alone, which divides by nothing
+            if read_by_embedding and name.startswith("final_layer_norm"):  # which divides by no number of copies
                 wide = wide / (self.embed.copies * self.embed_scale)
             return wide
         elif "fc1" in name or "fc2" in name or "_proj" in name:

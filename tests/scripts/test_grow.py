@@ -61,6 +61,8 @@ def test_fewer_layers_are_the_first_of_each_group(tmp_path):
     assert not any(name.startswith("decoder.layers.1.") for name in weights)
     for part in ("fc1.weight", "self_attn.k_proj.weight"):
         assert torch.equal(weights[f"decoder.layers.0.{part}"], before[f"decoder.layers.0.{part}"].float())
+    norm = "final_layer_norm.weight"
+    assert torch.equal(weights[f"decoder.layers.0.{norm}"], before[f"decoder.layers.2.{norm}"].float())
 
 
 def test_noise_tells_copies_apart(tmp_path):
