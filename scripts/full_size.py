@@ -26,6 +26,8 @@ from fairseq.sequence_generator import SequenceGenerator  # noqa: E402
 
 import fairseq_specdec  # noqa: E402, F401 (repairs and registrations come first)
 from fairseq_specdec.config import SpecConfig  # noqa: E402
+from fairseq_specdec.drafters.autoregressive import SelfDrafter  # noqa: E402
+from fairseq_specdec.drafters.base import DrafterSetting  # noqa: E402
 from fairseq_specdec.drafters.none import NoDrafter  # noqa: E402
 from fairseq_specdec.generator import SpecGenerator  # noqa: E402
 from fairseq_specdec.options import GenerationOptions  # noqa: E402
@@ -49,8 +51,8 @@ SIZES = {
     "M2M-100 418M": Size(12, 1024, 4096, 16, 128112),
     "NLLB-200 600M": Size(12, 1024, 4096, 16, 256206),
 }
-SYSTEMS = ["fairseq", "none", "fairseq, beam 5", "none, beam 5", "int8", "int8, beam 5"]
-STOCK = {"none": "fairseq", "int8": "fairseq", "none, beam 5": "fairseq, beam 5", "int8, beam 5": "fairseq, beam 5"}
+SYSTEMS = ["fairseq", "none", "self", "fairseq, beam 5", "none, beam 5", "int8", "int8, beam 5"]
+STOCK = {name: "fairseq, beam 5" if name.endswith("beam 5") else "fairseq" for name in SYSTEMS}
 
 
 def build(size: Size) -> TransformerModel:
@@ -77,8 +79,10 @@ def generator_of(system: str, model: TransformerModel) -> Any:
     if system.startswith("fairseq"):
         return SequenceGenerator([model], dictionary, beam_size=beam, max_len_b=TOKENS, min_len=TOKENS)
     options = GenerationOptions(beam=beam, max_len_b=TOKENS, min_len=TOKENS)
-    stats = SpecStats(SpecConfig(engine_dtype="int8" if system.startswith("int8") else None), 0)
-    return SpecGenerator([model], dictionary, NoDrafter(), options, stats)
+    config = SpecConfig(engine_dtype="int8" if system.startswith("int8") else None)
+    setting = DrafterSetting(None, dictionary.pad(), dictionary.unk(), dictionary.eos(), verifier=model)
+    drafter = SelfDrafter.build(setting) if system == "self" else NoDrafter()
+    return SpecGenerator([model], dictionary, drafter, options, SpecStats(config, drafter.block_size))
 
 
 def measure_one(size: Size, system: str, threads: int) -> dict[str, Any]:
@@ -100,6 +104,7 @@ def measure_one(size: Size, system: str, threads: int) -> dict[str, Any]:
         "first_seconds": seconds[0],
         "loaded_mb": loaded,
         "peak_mb": memory("VmHWM"),
+        "acceptance_length": None if system.startswith("fairseq") else generator.stats.acceptance_length,
         "tokens": [hypothesis["tokens"].tolist() for hypothesis in found],
     }
 
@@ -141,12 +146,22 @@ def tables(results: dict[str, Any], path: Path) -> str:
                 system,
                 f"{result['seconds']:.2f}",
                 f"{faster:.1f}",
+                "" if result["acceptance_length"] is None else f"{result['acceptance_length']:.2f}",
                 f"{result['peak_mb']:.0f}",
                 f"{more:.2f}",
                 same,
             ]
             lines.append(row)
-    header = ["model", "system", "seconds", "over fairseq", "peak MB", "of fairseq's", "n-best identical to fairseq"]
+    header = [
+        "model",
+        "system",
+        "seconds",
+        "over fairseq",
+        "tokens a round",
+        "peak MB",
+        "of fairseq's",
+        "n-best identical to fairseq",
+    ]
     return "\n\n".join([table(header, lines), origin(results, path)])
 
 
