@@ -19,6 +19,7 @@ from fairseq_specdec.device import is_out_of_memory
 from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.graphs import CudaRecorder
+from fairseq_specdec.engine.lent import Lending
 from fairseq_specdec.engine.support import check_supported
 from fairseq_specdec.engine.verifier import Verifier
 from fairseq_specdec.engine.weights import read_verifier
@@ -118,9 +119,15 @@ class SpecGenerator:
         upcoming: knows the samples that come next, so that rounds on a GPU may work on them, too; None: nobody does.
         conventions: the task's.
 
+    Attributes:
+        lends: let the engine have the weights of layers in place of the modules (`engine.lent`), where it lays them
+            out anew and nothing needs both; set it to False before the first batch where models are trained.
+
     Raises:
         UnsupportedModelError: the engine cannot run one of the models.
     """
+
+    lends = True
 
     def __init__(
         self,
@@ -246,9 +253,11 @@ class SpecGenerator:
                     "leave it out, on a GPU pass --fp16 instead (fairseq-generate reads --bf16 and does nothing)."
                 ])  # fmt: skip
             self.stats.device, self.stats.dtype = like.device.type, reduced or str(like.dtype).removeprefix("torch.")
-            weights = [read_verifier(model.decoder, reduced) for model in self.models]
-            encoders = [FastEncoder(model.encoder, reduced) for model in self.models]
-            self.drafter.to(like.device, like.dtype)
+            self.drafter.to(like.device, like.dtype)  # before: it may read the weights, too
+            lends = self.lends and self.certificate is None and not self.options.print_alignment
+            each = [(model, Lending(model) if lends else None) for model in self.models]
+            weights = [read_verifier(model.decoder, reduced, lent) for model, lent in each]
+            encoders = [FastEncoder(model.encoder, reduced, lent) for model, lent in each]
             timed = self.stats.timed
             sections = {"start": "encode", "score": "verify", "take_steps": "verify", "commit": "verify"}
             verifier = timed(Verifier(encoders, weights, self.options.temperature), **sections)

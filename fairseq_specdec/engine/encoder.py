@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fairseq_specdec import device
 from fairseq_specdec.blocks import EncoderOutput
 from fairseq_specdec.engine.layers import attend, feed_forward, self_attention, split_heads
+from fairseq_specdec.engine.lent import Lending
 from fairseq_specdec.engine.native.layer import Keys, NativeLayer, native_layers, run_layers
 from fairseq_specdec.engine.weights import EncoderLayerWeights, EncoderWeights, read_encoder
 
@@ -22,11 +23,12 @@ class FastEncoder:
     Args:
         module: fairseq's encoder.
         engine_dtype: see `engine.reduced`.
+        lending: of the model, where its weights may be lent; else None.
     """
 
-    def __init__(self, module: nn.Module, engine_dtype: str | None = None) -> None:
+    def __init__(self, module: nn.Module, engine_dtype: str | None = None, lending: Lending | None = None) -> None:
         self._module = module
-        self._weights = read_encoder(module, engine_dtype)
+        self._weights = read_encoder(module, engine_dtype, lending)
         self._native = native_layers(self._weights.layers) if self._weights else None
 
     def forward(self, net_input: dict[str, Any]) -> EncoderOutput:

@@ -14,6 +14,8 @@ from fairseq_specdec.engine.linear import Linear, LinearMap
 from fairseq_specdec.engine.native.library import NativeLinear, library
 from fairseq_specdec.engine.packed import pack
 
+_ROWS = 4096  # rounded at a time, so that a large weight is not copied as a whole in float32
+
 
 def rounded(weight: Tensor, engine_dtype: str) -> tuple[Tensor, Tensor | None]:
     """Round a weight.
@@ -27,8 +29,12 @@ def rounded(weight: Tensor, engine_dtype: str) -> tuple[Tensor, Tensor | None]:
     """
     if engine_dtype == "bf16":
         return weight.bfloat16(), None
-    scales = (weight.abs().amax(1) / 127).clamp(min=1e-12)
-    return (weight / scales[:, None]).round().to(torch.int8), scales
+    numbers, scales = torch.empty_like(weight, dtype=torch.int8), weight.new_empty(weight.size(0))
+    parts = (each.split(_ROWS) for each in (weight, numbers, scales))
+    for own, whole, scale in zip(*parts, strict=True):
+        scale.copy_((own.abs().amax(1) / 127).clamp(min=1e-12))
+        whole.copy_((own / scale[:, None]).round())
+    return numbers, scales
 
 
 def reduce(linear: Linear, engine_dtype: str) -> LinearMap:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_specdec.engine.lent import Lending
 from fairseq_specdec.engine.linear import Linear, LinearMap, Norm, convert_all, join, read_linear, read_norm
 from fairseq_specdec.engine.reduced import converter
 from fairseq_specdec.engine.support import refuse, why_not_encoder, why_unsupported
+
+Convert = Callable[[str, Linear], LinearMap]
+Layer = TypeVar("Layer", bound="EncoderLayerWeights")
 
 
 @dataclass(frozen=True)
@@ -111,53 +115,99 @@ class DecoderWeights:
         return self.output(self.project_out(x) if self.project_out else x)
 
 
-def read_verifier(decoder: nn.Module, engine_dtype: str | None = None) -> DecoderWeights:
+def read_verifier(
+    decoder: nn.Module, engine_dtype: str | None = None, lending: Lending | None = None
+) -> DecoderWeights:
     """Read a stock decoder.
 
     Args:
         decoder: fairseq's.
         engine_dtype: see `converter`.
+        lending: of the model, where its weights may be lent; else None.
 
     Raises:
         UnsupportedModelError: with every reason.
     """
     refuse(why_unsupported(decoder))
-    return convert_all(read_decoder(decoder), converter(engine_dtype))
+    return read_decoder(decoder, converter(engine_dtype), lending)
 
 
-def read_encoder(encoder: Any, engine_dtype: str | None = None) -> EncoderWeights | None:
+def read_encoder(
+    encoder: Any, engine_dtype: str | None = None, lending: Lending | None = None
+) -> EncoderWeights | None:
     """Read an encoder module; None when the engine cannot run it, and the module itself has to (in full precision)."""
     if why_not_encoder(encoder):
         return None
+    convert = converter(engine_dtype)
     weights = EncoderWeights(
         embedding=encoder.embed_tokens.weight.detach(),
         scale=float(encoder.embed_scale),
         positions=read_positions(encoder),
         pad=encoder.padding_idx,
         embedding_norm=read_norm(encoder.layernorm_embedding),
-        layers=[EncoderLayerWeights(**_read_common(encoder.layers[i])) for i in range(len(encoder.layers))],
+        layers=[
+            _converted(EncoderLayerWeights(**_read_common(layer)), layer, convert, lending)
+            for layer in _layers_of(encoder)
+        ],
         final_norm=read_norm(encoder.layer_norm),
     )
-    return convert_all(weights, converter(engine_dtype))
+    return convert_all(weights, convert)
 
 
-def read_decoder(decoder: Any) -> DecoderWeights:
-    """Read embedding, layers and output of a module built like fairseq's TransformerDecoder."""
-    layers = [decoder.layers[i] for i in range(len(decoder.layers))]  # iteration would apply layer drop
-    attention = [layer.encoder_attn for layer in layers]
-    return DecoderWeights(
+def read_decoder(decoder: Any, convert: Convert | None = None, lending: Lending | None = None) -> DecoderWeights:
+    """Read embedding, layers and output of a module built like fairseq's TransformerDecoder.
+
+    Args:
+        decoder: the module.
+        convert: makes the linear maps that run, layer by layer; None keeps them as they are read.
+        lending: see `read_verifier`.
+    """
+    convert = convert or _as_read
+    layers, projections = _layers_of(decoder), []
+    for attention in (layer.encoder_attn for layer in layers):
+        projections += [attention.k_proj, attention.v_proj]
+    cross_kv = convert("cross_kv", join(*projections))
+    if lending:
+        lending.take(cross_kv, *projections)
+    weights = DecoderWeights(
         embedding=decoder.embed_tokens.weight.detach(),
         scale=float(decoder.embed_scale),
         project_in=read_linear(decoder.project_in_dim),
         positions=read_positions(decoder),
         pad=decoder.padding_idx,
         embedding_norm=read_norm(decoder.layernorm_embedding),
-        cross_kv=join(*(projection for at in attention for projection in (at.k_proj, at.v_proj))),
-        layers=[read_layer(layer) for layer in layers],
+        cross_kv=cross_kv,
+        layers=[_converted(read_layer(layer), layer, convert, lending) for layer in layers],
         final_norm=read_norm(decoder.layer_norm),
         project_out=read_linear(decoder.project_out_dim),
         output=read_linear(decoder.output_projection),
     )
+    return convert_all(weights, convert)
+
+
+def _layers_of(stack: Any) -> list[Any]:
+    return [stack.layers[i] for i in range(len(stack.layers))]  # iteration would apply layer drop
+
+
+def _as_read(name: str, linear: Linear) -> Linear:
+    return linear
+
+
+def _converted(weights: Layer, layer: Any, convert: Convert, lending: Lending | None) -> Layer:
+    """Convert the weights of one layer; where they may be lent its modules let go of their own."""
+    weights = convert_all(weights, convert)
+    if lending is None:
+        return weights
+    own, source = layer.self_attn, getattr(layer, "encoder_attn", None)
+    lending.take(weights.self_qkv, own.q_proj, own.k_proj, own.v_proj)
+    if getattr(layer, "c_attn", None) is None:  # else these are other numbers
+        lending.take(weights.self_out, own.out_proj)
+    lending.take(weights.fc1, layer.fc1)
+    lending.take(weights.fc2, layer.fc2)
+    if isinstance(weights, LayerWeights):
+        lending.take(weights.cross_q, source.q_proj)
+        lending.take(weights.cross_out, source.out_proj)
+    return weights
 
 
 def read_layer(layer: Any) -> LayerWeights:

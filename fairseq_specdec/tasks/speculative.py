@@ -201,7 +201,9 @@ class SpeculativeTask:
         # must not follow the machine's speed
         adaptive = config.block_size is None and config.beta == 1
         rest = (drafter, options, stats, adaptive, self.look_ahead, self.conventions())
-        return SpecGenerator(models, self.target_dictionary, *rest)
+        generator = SpecGenerator(models, self.target_dictionary, *rest)
+        generator.lends = not getattr(self.asked, "eval_bleu", False)
+        return generator
 
     def build_drafter(self, config: SpecConfig, models: list[nn.Module]) -> Drafter:
         """Build the drafter that the options name, for the verifier's models."""

@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fairseq_specdec.engine.linear import Linear
@@ -139,6 +138,9 @@ class NativeLinear:
         linear: float32, on the CPU.
         numbers: [out, in], what the panels hold: the weight itself, or bfloat16 or int8 numbers in its place.
         scales: [out] float32, what sums over these are multiplied by, or None.
+
+    Attributes:
+        panels: [out / 16, in, 16], zeros behind the last output.
     """
 
     def __init__(self, linear: Linear, numbers: Tensor | None = None, scales: Tensor | None = None) -> None:
@@ -146,13 +148,14 @@ class NativeLinear:
         bias, numbers = linear.bias, linear.weight if numbers is None else numbers
         self.bias, self.scales = None if bias is None else bias.contiguous(), scales
         n_outputs, n_inputs = self.weight.shape
-        missing = -n_outputs % LANES
-        padded = F.pad(numbers, (0, 0, 0, missing)) if missing else numbers  # without, padding would copy it
-        self._panels = padded.view(-1, LANES, n_inputs).transpose(1, 2).contiguous()  # [outputs / 16, inputs, 16]
+        whole, rest = divmod(n_outputs, LANES)
+        self.panels = numbers.new_empty(whole + (rest > 0), n_inputs, LANES)
+        self.panels[:whole] = numbers[: whole * LANES].view(whole, LANES, n_inputs).transpose(1, 2)
+        if rest:  # padding the whole before would copy it
+            self.panels[whole] = 0
+            self.panels[whole, :, :rest] = numbers[whole * LANES :].T
         kind = _KINDS[numbers.dtype]
-        self.struct = CLinear(
-            address(self._panels), address(self.bias), address(self.scales), n_inputs, n_outputs, kind
-        )
+        self.struct = CLinear(address(self.panels), address(self.bias), address(self.scales), n_inputs, n_outputs, kind)
         self._self = ctypes.addressof(self.struct)
 
     def __call__(self, x: Tensor) -> Tensor:
