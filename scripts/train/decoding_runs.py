@@ -39,11 +39,12 @@ class Run:
     sentences: int
     seconds: float
     stats: dict[str, Any] | None
+    is_part: bool = False  # one shard of the data
 
     @cached_property
     def log(self) -> GenerateLog:
         """The sentences, in the order of the data."""
-        return read_generate_log([self.path])
+        return read_generate_log([self.path], gaps=self.is_part)
 
 
 class Runs:
@@ -68,6 +69,7 @@ class Runs:
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         stats = folder / "stats.json"
+        is_part = "--num-shards" in extra
         ours = any(word.endswith("_specdec") for word in extra)
         argv = [self.data, "--user-dir", "fairseq_specdec", "--path", path or self.verifier, "--cpu"]
         argv += ["--gen-subset", self.split, "--results-path", str(folder), "--no-progress-bar", *extra]
@@ -78,7 +80,7 @@ class Runs:
             asked["code"] = code_digest()
         known = json.loads(record.read_text()) if self.resume and record.exists() else {}
         if known.get("asked") == asked:
-            return Run(log, *known["counted"], json.loads(stats.read_text()) if ours else None)
+            return Run(log, *known["counted"], json.loads(stats.read_text()) if ours else None, is_part)
         record.unlink(missing_ok=True)
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         parser = fairseq_options.get_generation_parser()
@@ -88,7 +90,7 @@ class Runs:
         gc.collect()  # a cycle through errors of omegaconf may hold the generator, which writes statistics at its end
         counted = self._summary.last
         record.write_text(json.dumps({"asked": asked, "counted": counted}))
-        return Run(log, *counted, json.loads(stats.read_text()) if ours else None)
+        return Run(log, *counted, json.loads(stats.read_text()) if ours else None, is_part)
 
     def known(self, name: str) -> GenerateLog:
         """Return what a run of this name has printed."""

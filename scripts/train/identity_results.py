@@ -4,7 +4,7 @@
     identity_results.py DATA_BIN --path V.pt [--drafter-path D.pt] --runs DIR --out RESULTS.json --name NAME
         [--task translation] [--directions en-de,de-en] [--options '--truncate-source ...'] [--drafters none,ngram]
         [--beam 4] [--beam-drafters none,input] [--rules free,cnn_dm] [--batch-sizes 1,8,32] [--metric rouge]
-        [--ref FILE ...] [--mixed] [--page PAGE.md]
+        [--ref FILE ...] [--mixed] [--one-in N] [--page PAGE.md]
 
 Every run is fairseq-generate's own main function with options that a user would type; --options are for all of them. A
 run that came to its end is taken as it is when the command runs again. RESULTS.json keeps what other names have put
@@ -58,6 +58,8 @@ def compare(args: argparse.Namespace, runs: Runs) -> Iterator[dict[str, Any]]:
         pair = ("-s", direction.split("-")[0], "-t", direction.split("-")[1]) if direction else ()
         for size in sizes:
             options = (*pair, *shlex.split(args.options), *RULES[rule], "--beam", str(beam), "--batch-size", str(size))
+            if size == 1 and args.one_in > 1:
+                options += ("--num-shards", str(args.one_in), "--shard-id", "0")
             label = "/".join(filter(None, [args.name, direction, rule, f"beam{beam}", f"batch{size}"]))
             about = {"direction": direction, "rule": rule, "beam": beam, "batch_size": size}
             stock = runs.run(f"{label}/fairseq", "--task", args.task, *options)
@@ -194,6 +196,7 @@ def main() -> int:
     }.items():
         parser.add_argument(f"--{name}", default=value)
     parser.add_argument("--ref", nargs="+", default=[], metavar="FILE", help="TARGET in it: the target language")
+    parser.add_argument("--one-in", type=int, default=1, help="at batch size 1 decode one sentence in so many")
     parser.add_argument("--mixed", action="store_true", help="also all --directions in one batch")
     parser.add_argument("--page", type=Path)
     args = parser.parse_args()

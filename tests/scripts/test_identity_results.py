@@ -59,6 +59,14 @@ def test_drafters_and_beams_are_held_against_fairseq_under_each_rule_and_size(ru
     assert "other" in json.loads(Path("results.json").read_text())["data"]
 
 
+def test_one_sentence_in_so_many_is_decoded_alone(run, joined_data_bin, joined_verifier):
+    options = ("--drafters", "ngram", "--beam", "1", "--batch-sizes", "1,8", "--one-in", "4")
+    status, rows, page = run(joined_data_bin, joined_verifier, *options)
+    few = -(-COUNT // 4)
+    assert status == 0 and [row["sentences"] for row in rows] == [few, few, COUNT, COUNT]
+    assert f"| greedy, `ngram` | {few} of {few} | {COUNT} of {COUNT} |" in page
+
+
 def test_a_difference_is_counted_and_ends_with_status_1(run, joined_data_bin, joined_verifier, monkeypatch):
     told = {"sentences": COUNT, "identical": COUNT - 1, "score_difference": 0.0, "positional_difference": 0.0}
     monkeypatch.setattr(identity_results, "differences", lambda stock, ours: told)
