@@ -49,7 +49,8 @@ def load(
     Args:
         verifier: checkpoint, or several for an ensemble.
         data: data-bin folder; only its dictionaries are read.
-        drafter: name of the drafter ("none", "nat", "self", "ar", "input", "ngram", "file").
+        drafter: name of the drafter ("none", "nat", "self", "ar", "input", "ngram", "file"); several with commas
+            between are asked in turn ("input,self").
         drafter_path: its checkpoint, if it has weights.
         device: where to run ("cpu", "cuda", "cuda:1").
         dtype: float32, float16 or bfloat16.

@@ -119,11 +119,13 @@ class Rows(Protocol):
         tokens: [B, T] int64, the first token, then what was decoded; what lies past a row's length is stale.
         lengths: [B] int64, valid tokens, the first one counted.
         capacity: T.
+        finished: [B] bool.
         max_length: host int, at least the longest unfinished row.
     """
 
     tokens: Tensor
     lengths: Tensor
+    finished: Tensor
     max_length: int
 
     @property
@@ -151,11 +153,13 @@ class DraftBlock:
         tokens: [B, K] int64; anything past a row's length. A block may be narrower than the drafter's block size.
         lengths: [B] int64 in 0..K, how many of them count.
         logits: [B, K, V], the drafter's, of which the tokens are the best; None where it has none or nobody would look.
+        is_free: whether a drafter whose drafts take time was spared it this time.
     """
 
     tokens: Tensor
     lengths: Tensor
     logits: Tensor | None = None
+    is_free: bool = False
 
     @classmethod
     def empty(cls, rows: Rows) -> DraftBlock:

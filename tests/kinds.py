@@ -15,10 +15,12 @@ from fairseq_specdec.drafters.input import InputDrafter
 from fairseq_specdec.drafters.nat import NatDrafter
 from fairseq_specdec.drafters.ngram import NgramDrafter
 from fairseq_specdec.drafters.none import NoDrafter
+from fairseq_specdec.drafters.stack import StackedDrafter
 from tests import tiny
 from tests.oracle import EOS, PAD
 
-KINDS = ["none", "nat", "nat, causal", "nat, one layer", "ar", "input", "ngram", "file"]
+STACK = "input, ngram, ar"  # asked in turn
+KINDS = ["none", "nat", "nat, causal", "nat, one layer", "ar", "input", "ngram", "file", STACK]
 OF_A_VERIFIER = ["self", "self, bf16"]  # kinds whose weights are those of a verifier
 
 
@@ -26,6 +28,8 @@ def drafter_for(data_bin: Path, kind: str, verifier: nn.Module | None = None) ->
     """Return a drafter of a kind; the verifier is for those whose weights it has."""
     if kind in OF_A_VERIFIER:
         return SelfDrafter(verifier, 5, PAD, EOS, "bf16" if kind == "self, bf16" else None)
+    if kind == STACK:
+        return StackedDrafter([drafter_for(data_bin, part) for part in STACK.split(", ")])
     if kind == "ar":
         model, _ = tiny.build_model(data_bin, seed=5, decoder_layers=1)
         tiny.liven(model, tiny.read_dictionaries(data_bin)[0], seed=1)

@@ -1,4 +1,7 @@
-"""Names of systems as the user writes them: ``name[:option=value...]``, several with commas between."""
+"""Names of systems as the user writes them: ``name[:option=value...]``, several with commas between.
+
+Drafters that are asked in turn have a plus sign between (``input+self``), where --drafter takes a comma as well.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +56,12 @@ def parse_systems(text: str, drafters: Iterable[str]) -> tuple[list[Wanted], lis
         beam = _BEAM.fullmatch(kind)
         options = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         width = beam[1] if beam else options.pop("beam", "1") if kind != STOCK else "1"
-        if not beam and kind not in kinds:
-            near = difflib.get_close_matches(kind, kinds, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            known = ", ".join([*sorted(kinds), f"{STOCK}-beamN"])
-            reasons.append(f"--systems: unknown system {kind!r}.{hint} Known: {known}.")
+        parts = kind.split("+")  # drafters that are asked in turn
+        reasons += [_unknown(part, kinds) for part in parts if not beam and part not in kinds]
+        if len(parts) > 1 and not {STOCK, CTRANSLATE2}.isdisjoint(parts):
+            reasons.append(
+                f"--systems must put + between drafters alone, got {label}: write {label.replace('+', ',')}."
+            )
         if not width.isdecimal() or int(width) < 1:
             reasons.append(f"--systems {label}: beam must be at least 1, got {width}: write beam=5.")
             width = "1"
@@ -71,6 +75,13 @@ def parse_systems(text: str, drafters: Iterable[str]) -> tuple[list[Wanted], lis
     needed = [Wanted(STOCK, STOCK), Wanted(ENGINE, ENGINE), *(Wanted(stock_name(b), STOCK, b) for b in beams)]
     added = [one for one in needed if one.label not in labels]
     return [*added, *wanted], [one.label for one in added]
+
+
+def _unknown(kind: str, kinds: list[str]) -> str:
+    near = difflib.get_close_matches(kind, kinds, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    known = ", ".join([*sorted(kinds), f"{STOCK}-beamN"])
+    return f"--systems: unknown system {kind!r}.{hint} Known: {known}."
 
 
 def stock_name(beam: int) -> str:

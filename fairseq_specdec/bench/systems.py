@@ -17,7 +17,7 @@ from fairseq_specdec.bench.load import Loaded
 from fairseq_specdec.bench.measure import Batch
 from fairseq_specdec.bench.names import Wanted, check_options
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.drafters.base import DRAFTERS
+from fairseq_specdec.drafters.stack import drafter_named
 from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.stats import SpecStats
 from fairseq_specdec.tasks.build import task_class
@@ -111,7 +111,7 @@ def _search(task: FairseqTask, generator: Any, loaded: Loaded, sample: dict[str,
 
 def _options_of(drafter: str) -> set[str]:
     """Return the options of one drafter alone."""
-    cls = DRAFTERS[drafter]
+    cls = drafter_named(drafter)
     return set(cls.required | cls.accepted)
 
 

@@ -84,6 +84,7 @@ class Drafter(ABC):
         learns: whether its drafts depend on what was decoded before.
         reads: what its checkpoint holds: a Spec-Drafter, or a model of the verifier's kind.
         one_by_one: whether each draft token takes its own time, and a draft ends where `Ask` says.
+        copies: whether drafts are looked up or copied, which takes no time to speak of.
         has_guide: whether `guide` tells a text that outputs resemble, which beams can look ahead by.
         block_size: K, the width of the widest block it proposes.
     """
@@ -93,6 +94,7 @@ class Drafter(ABC):
     learns: ClassVar[bool] = False
     reads: ClassVar[Literal["spec_drafter", "autoregressive"]] = "spec_drafter"
     one_by_one: ClassVar[bool] = False
+    copies: ClassVar[bool] = False
     has_guide: ClassVar[bool] = False
     block_size: int
 
@@ -138,6 +140,9 @@ class Drafter(ABC):
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to where the verifier is."""
+
+    def was_taken(self, lengths: Tensor) -> None:
+        """Learn how many tokens of what was proposed last are verified, where others draft as well. lengths: [B]."""
 
     def advance(self, kept: Tensor) -> None:
         """Learn how many tokens each row was given. kept: [B] int64."""

@@ -36,6 +36,7 @@ class GuidedDrafter(Drafter):
     """
 
     has_guide: ClassVar[bool] = True
+    copies: ClassVar[bool] = True
 
     def __init__(self, block_size: int = DEFAULT_BLOCK_SIZE, edit_aware: bool = True) -> None:
         self.block_size = block_size

@@ -45,6 +45,7 @@ class NgramDrafter(Drafter):
 
     accepted: ClassVar[frozenset[str]] = frozenset({"ngram_corpus"})
     learns: ClassVar[bool] = True
+    copies: ClassVar[bool] = True
 
     def __init__(self, block_size: int, eos: int, symbols: Tensor | None = None, corpus: Corpus | None = None) -> None:
         self.block_size = block_size
@@ -192,6 +193,10 @@ class NgramDrafter(Drafter):
         inside = (index < context.size(1)) & tokens.ge(0)
         inside = inside & torch.nn.functional.pad(tokens.ne(self.eos), (1, 0), value=True)[:, :-1]
         return tokens, inside.long().cumprod(1).sum(1), matched
+
+    def was_taken(self, lengths: Tensor) -> None:
+        """Count no more than these tokens [B] int64 of each row's draft."""
+        self._counted.copy_(torch.minimum(self._counted, lengths))
 
     def advance(self, kept: Tensor) -> None:
         """Count how the drafts fared."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 MIN_CHANCE = 0.3  # that a draft token is right, all before it being right, too: less likely ones are left out
-# tokens tried and right before any was: the first of a draft, and each behind one that was right
+# before any was tried so many count as tried and so many as right: first tokens of a draft, and those behind right ones
 CREDIT = (10.0, 5.0), (10.0, 9.5)
 MEMORY = 0.995  # of what is known, a round: it fades, so that a kind that failed is tried again
 MOST = 50.0  # tokens of a kind that are remembered
@@ -21,13 +21,15 @@ class Outcomes:
     Args:
         n_kinds: how many kinds there are; a draft without tokens counts for none.
         block_size: K.
+        least: chance below which a token is not worth drafting.
+        credit: of ten first tokens, how many count as right before any was tried.
 
     Attributes:
         parts: [4, n_kinds] float32: first tokens tried and right, further ones tried and right; changed in place.
     """
 
-    def __init__(self, n_kinds: int, block_size: int) -> None:
-        self.block_size = block_size
+    def __init__(self, n_kinds: int, block_size: int, least: float = MIN_CHANCE, credit: float = CREDIT[0][1]) -> None:
+        self.block_size, self._least, self._credit = block_size, least, credit
         self.parts = torch.zeros(4, n_kinds, dtype=torch.float32, device="cpu")
 
     def to(self, device: torch.device) -> None:
@@ -41,11 +43,11 @@ class Outcomes:
     def worth(self, limit: int) -> Tensor:
         """Return how many tokens a draft of each kind is worth, at most ``limit``; [n_kinds] int64."""
         tried, right, further_tried, further_right = self.parts
-        chance = (right + CREDIT[0][1]) / (tried + CREDIT[0][0])
+        chance = (right + self._credit) / (tried + CREDIT[0][0])
         further = (further_right + CREDIT[1][1]) / (further_tried + CREDIT[1][0])
         n = torch.zeros_like(chance, dtype=torch.int64)
         for _ in range(limit):
-            n = n + chance.ge(MIN_CHANCE)
+            n = n + chance.ge(self._least)
             chance = chance * further
         return n
 

@@ -14,7 +14,7 @@ from fairseq_specdec.search.costs import Cost, CostByRows, Passes
 DECAY = 0.98  # of what is known about the drafts, a draft token
 PROBE_AFTER = 32  # rounds without drafts after which one is drafted, to see whether that has changed
 PROBE_RARELY = 1024  # where it has not, the next one comes after twice as many, up to this
-WIDTH_WEIGHT = 0.05  # of a round in the average of widths
+WIDTH_WEIGHT = 0.05  # of a round in the averages of widths, and of drafts that took their time
 PROBE = 4  # draft tokens of such a round
 STEPS_AGAIN = 64  # rounds with drafts after which steps are timed once more
 TRIALS = 3  # times that steps are taken, PROBE of them at once, before drafts are made: what they take has to be known
@@ -63,6 +63,7 @@ class BlockBudget:
         self._limit, self._rows = block_size, 1  # of the last draft
         self._is_hopeless = False  # whether drafts that are always right would not pay either
         self._is_cut = False  # whether the last draft was shorter than it might have been
+        self._paid = 1.0  # share of the drafts that took their time, see `DraftBlock.is_free`
         # the width chosen last, the tokens a row and second that it is expected to bring, and for how many rows
         self._best, self._most = block_size, 0.0
         self._choices: dict[int, tuple[int, float, bool]] = {}  # these three by rows, until something is learned
@@ -215,16 +216,20 @@ class BlockBudget:
         seconds = self._next.seconds(rows) + rows * self._passes.further(rows * (limit + 1))
         return seconds * rows * self._most
 
-    def drafted(self, seconds: float, made: int = 0) -> None:
+    def drafted(self, seconds: float, made: int = 0, is_free: bool = False) -> None:
         """Learn what a draft took, and how many tokens a row it had."""
+        self._paid += WIDTH_WEIGHT * (float(not is_free) - self._paid)
+        self._choices.clear()
+        self._known += seconds
+        if is_free:
+            self._is_cut = False
+            return
         if self._one_by_one:
             self._add_draft(max(seconds - made * self._next.seconds(self._rows), 0.0), seconds / max(made, 1))
             self._learn_width(made, self._limit)
         else:
             self._add_draft(seconds, seconds)
         self._n_drafts += 1
-        self._choices.clear()
-        self._known += seconds
 
     def _add_draft(self, as_first: float, as_other: float) -> None:
         if self._n_drafts:
@@ -244,7 +249,7 @@ class BlockBudget:
         fixed, each = (0.0, next_) if self._one_by_one else (next_, 0.0)
         if self._n_drafts == 0:
             fixed += max(self._first.seconds - fixed, 0.0) / self._drafts_a_batch
-        return fixed + self._judging.seconds, each
+        return self._paid * fixed + self._judging.seconds, self._paid * each
 
     def judged(self, kept: list[int], drafted: list[int], accepted: list[int]) -> None:
         """Learn how a round's drafts fared.

@@ -118,10 +118,9 @@ class SpecDecoder:
         if limit == 0:
             return DraftBlock.empty(state)
         began = clock.now()
-        draft = self.drafter.propose(state, Ask(limit, width.least(limit, state.n_rows)))
-        made = draft.tokens.size(1)
-        draft = state.force(state.trim(draft, width.cut(draft, limit, state.finished)))
-        width.drafted(began, made)
+        made = self.drafter.propose(state, Ask(limit, width.least(limit, state.n_rows)))
+        draft = state.force(state.trim(made, width.cut(made, limit, state.finished)))
+        width.drafted(began, made.tokens.size(1), made.is_free)
         return draft
 
     def _take_steps(self, state: DecodeState, width: BlockWidth) -> bool:

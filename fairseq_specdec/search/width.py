@@ -74,9 +74,9 @@ class BlockWidth:
         """Return how many of a draft's first ``limit`` tokens to verify; see `BlockBudget.cut`."""
         return min(self._in_range(self._try(lambda budget: budget.cut(draft, limit, finished), limit)), limit)
 
-    def drafted(self, began: float, made: int) -> None:
+    def drafted(self, began: float, made: int, is_free: bool = False) -> None:
         """Learn what a draft of so many tokens a row took that was begun when the clock said ``began``."""
-        self._try(lambda budget: budget.drafted(clock.since(began), made), None)
+        self._try(lambda budget: budget.drafted(clock.since(began), made, is_free), None)
 
     def judged(self, counts: Tensor) -> None:
         """Learn how a round's drafts fared. counts: [3, B] int64 on the host: tokens kept, drafted, accepted."""

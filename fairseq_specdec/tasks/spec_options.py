@@ -19,7 +19,7 @@ class SpecOptions(UserDirOption):
         default="none",
         metadata={
             "help": f"who guesses the next tokens: {', '.join(DRAFTERS)} "
-            "(none = no drafts; none, input and file go with any beam)"
+            "(none = no drafts; none, input and file go with any beam; input,self: asked in turn)"
         },
     )
     drafter_path: Optional[str] = field(default=None, metadata={"help": "checkpoint of a trained drafter"})

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from fairseq_specdec import drafters  # noqa: F401 (registers them)
 from fairseq_specdec.config import OptionError, SpecConfig
-from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, shared_symbols
+from fairseq_specdec.drafters.base import Drafter, DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.corpus_file import read_corpus
+from fairseq_specdec.drafters.stack import drafter_named
 from fairseq_specdec.drafters.text import read_token_lines
 from fairseq_specdec.engine.support import UnsupportedModelError
 from fairseq_specdec.generator import SpecGenerator
@@ -77,7 +78,7 @@ class SpeculativeTask:
             ValueError: the drafter is unknown.
         """
         import_user_dirs(cfg.also_user_dir or [])
-        drafter = DRAFTERS[cfg.drafter]
+        drafter = drafter_named(cfg.drafter)
         spec_config(cfg).validate(required=drafter.required, accepted=drafter.accepted)
         return super().setup_task(cfg, **kwargs)
 
@@ -194,7 +195,7 @@ class SpeculativeTask:
             raise StockNeeded(reasons)
         models = self.verifiers(models)
         config, options = spec_config(self.asked), GenerationOptions.from_args(args)
-        refuse_with_drafts(options, config, DRAFTERS[config.drafter].has_guide)
+        refuse_with_drafts(options, config, drafter_named(config.drafter).has_guide)
         drafter = self.build_drafter(config, models)
         stats = SpecStats(config, drafter.block_size)
         # a block size that the user asks for is kept; with relaxed acceptance outputs depend on what is drafted, and
@@ -227,12 +228,12 @@ class SpeculativeTask:
             n_sentences=len(next(iter(self.datasets.values()))) if len(self.datasets) == 1 else None,
             ngram_corpus=config.ngram_corpus,
         )
-        return DRAFTERS[config.drafter].build(setting)
+        return drafter_named(config.drafter).build(setting)
 
     def _load_drafter(self, config: SpecConfig, models: list[nn.Module]) -> tuple[nn.Module, int | None]:
         """Read the drafter's checkpoint; return the model, and the block size that it was trained for, if any."""
         dictionaries = self.target_dictionary, self.source_dictionary
-        if DRAFTERS[config.drafter].reads == "autoregressive":
+        if drafter_named(config.drafter).reads == "autoregressive":
             return load_autoregressive(config.drafter_path, *dictionaries), None
         # the generator of --eval-bleu is built before the verifier's weights are loaded
         in_training = getattr(self.asked, "eval_bleu", False)

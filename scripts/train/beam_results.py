@@ -27,6 +27,7 @@ from torch import nn
 from tqdm import tqdm
 
 from fairseq_specdec.files import write_text
+from fairseq_specdec.generator import Hypotheses, SpecGenerator
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 
 COMMAND = "scripts/train/beam_results.py"
@@ -40,6 +41,35 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, ...], bool]] = {
     "beam 5, --lenpen 2 --min-len 10": ({"beam": 5, "lenpen": 2.0, "min_len": 10}, (64,), False),
     "beam 5, two models": ({"beam": 5}, (64,), True),
 }
+
+
+class Counted:
+    """What two generators have in common, counted over batches."""
+
+    def __init__(self) -> None:
+        self.largest = self.sentences = self.hypotheses = self.identical = 0
+        self.gap = 0.0
+
+    def add(self, expected: Hypotheses, found: Hypotheses) -> None:
+        """Count a batch."""
+        self.largest = max(self.largest, len(expected))
+        for wanted, got in zip(expected, found, strict=True):
+            tokens = [one["tokens"].tolist() for one in wanted]
+            self.sentences, self.hypotheses = self.sentences + 1, self.hypotheses + len(tokens)
+            if tokens == [one["tokens"].tolist() for one in got]:
+                self.identical += 1
+                gaps = (abs(float(a["score"] - b["score"])) for a, b in zip(wanted, got, strict=True))
+                self.gap = max(self.gap, *gaps)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers."""
+        return {
+            "largest_batch": self.largest,
+            "sentences": self.sentences,
+            "hypotheses": self.hypotheses,
+            "identical": self.identical,
+            "score_difference": self.gap if math.isfinite(self.gap) else None,
+        }
 
 
 class Comparison:
@@ -76,34 +106,33 @@ class Comparison:
         """Decode the split; return what was counted."""
         options, _, both = CASES[label]
         models = [*self.models, *self.second] if both else self.models
-        task = TranslationSpecDecTask.setup_task(TranslationSpecDecConfig(certify=size == 64, **self.config))
-        ours = task.build_spec_generator(models, Namespace(**options))
+        ours = self.ours(models, options, certify=size == 64)
+        (row,) = self.rows(models, options, {label: ours}, size)
+        return row
+
+    def ours(self, models: list[nn.Module], options: dict[str, Any], **asked: Any) -> SpecGenerator:
+        """Return our generator, with these options of generation and of the task."""
+        task = TranslationSpecDecTask.setup_task(TranslationSpecDecConfig(**asked, **self.config))
+        return task.build_spec_generator(models, Namespace(**options))
+
+    def rows(
+        self, models: list[nn.Module], options: dict[str, Any], ours: dict[str, SpecGenerator], size: int
+    ) -> list[dict[str, Any]]:
+        """Decode the split by stock fairseq and by each of our generators; return what was counted of each."""
         stock = self.stock.build_generator(models, Namespace(**options))
-        n = same = hypotheses = largest = 0
-        gap = 0.0
-        for sample in tqdm(self._samples(size), desc=f"{label}, batch size {size}", unit="batch", leave=False):
-            largest = max(largest, sample["nsentences"])
+        counted = {label: Counted() for label in ours}
+        for sample in tqdm(
+            self._samples(size), desc=f"{', '.join(ours)}, batch size {size}", unit="batch", leave=False
+        ):
             prefix = sample["target"][:, : options["prefix_size"]] if "prefix_size" in options else None
             with torch.no_grad():
                 expected = stock.generate(models, sample, prefix_tokens=prefix)
-                found = ours.generate(models, sample, prefix_tokens=prefix)
-            for wanted, got in zip(expected, found, strict=True):
-                tokens = [one["tokens"].tolist() for one in wanted]
-                n, hypotheses = n + 1, hypotheses + len(tokens)
-                if tokens == [one["tokens"].tolist() for one in got]:
-                    same += 1
-                    gaps = (abs(float(a["score"] - b["score"])) for a, b in zip(wanted, got, strict=True))
-                    gap = max(gap, *gaps)
-        return {
-            "options": label,
-            "batch_size": size,
-            "largest_batch": largest,
-            "sentences": n,
-            "hypotheses": hypotheses,
-            "identical": same,
-            "score_difference": gap if math.isfinite(gap) else None,
-            "certificate": ours.stats.certificate,
-        }
+                for label, generator in ours.items():
+                    counted[label].add(expected, generator.generate(models, sample, prefix_tokens=prefix))
+        return [
+            {"options": label, "batch_size": size, **counted[label].as_dict(), "certificate": one.stats.certificate}
+            for label, one in ours.items()
+        ]
 
 
 def cells(rows: list[dict[str, Any]]) -> list[list[str]]:

@@ -43,6 +43,18 @@ def test_all_that_is_wrong_with_the_names_is_said_at_once():
     ]
 
 
+def test_drafters_that_are_asked_in_turn_have_a_plus_sign_between():
+    found, _ = parse_systems("ngram+nat:block=4,none", DRAFTERS)
+    assert [(one.kind, one.options) for one in found[1:]] == [("ngram+nat", {"block": "4"}), ("none", {})]
+    with pytest.raises(OptionError) as refused:
+        parse_systems("ngrm+nat,nat+fairseq", DRAFTERS)
+    assert refused.value.reasons == [
+        "--systems: unknown system 'ngrm'. Did you mean 'ngram'? Known: ctranslate2, fairseq, nat, ngram, none, "
+        "fairseq-beamN.",
+        "--systems must put + between drafters alone, got nat+fairseq: write nat,fairseq.",
+    ]
+
+
 def test_options_are_found_by_their_other_names():
     wanted = Wanted("nat", "nat", options={"k": "8", "draft-rule": "published"})
     found = check_options(wanted, {"block_size", "draft_rule"}, {"k": "block_size"})

@@ -207,10 +207,14 @@ def test_the_recipe_of_the_beams_names_what_is_there(tmp_path):
         code = run_recipe.main([str(folder), "--from", str(tmp_path), "--work", str(tmp_path / "work"), "--dry-run"])
     assert code == 0 and "# jfleg: English correction" in said.getvalue()
     scripts = {Path(word) for word in said.getvalue().split() if word.startswith("scripts/")}
-    assert scripts == {Path("scripts/data/spm.py"), Path("scripts/train/beam_results.py")}
+    assert scripts == {
+        Path("scripts/data/spm.py"),
+        *(Path(f"scripts/train/{name}_results.py") for name in ("beam", "draft")),
+    }
     assert all((ROOT / script).is_file() for script in scripts)
     page = (ROOT / "models" / "quickstart" / "README.md").read_text()
-    assert all(f"<!-- table beams-{name}:" in page for name in ("tatoeba", "multi30k", "jfleg"))
+    tables = [f"<!-- table {kind}-{name}:" for kind in ("beams", "drafts") for name in ("tatoeba", "multi30k", "jfleg")]
+    assert all(table in page for table in tables)
 
 
 def test_the_recipe_of_a_transformer_base_runs_at_its_smallest_size(in_process, tmp_path):

@@ -417,6 +417,18 @@ def test_no_draft_is_tried_where_even_right_ones_would_not_pay(monkeypatch):
     assert {budget.limit(8) for _ in range(3 * PROBE_RARELY)} == {0}
 
 
+def test_drafts_that_are_free_most_of_the_time_cost_what_they_take_on_average(monkeypatch):
+    limits = []
+    for share in (0, 9):
+        budget = one_by_one(monkeypatch, 1, 1.2)  # a token takes longer than a pass
+        for is_free in ([True] * share + [False]) * 40:
+            budget.drafted(0.0 if is_free else 4 * 1.2, 4, is_free)
+            fare(budget, 4, 4, rounds=1)
+        limits.append(budget.limit(1))
+    assert limits[0] == 0 < limits[1]
+    assert budget.least(4, 1) > 1.2 * budget._most  # a further token of the model takes as long as ever
+
+
 def test_what_drafts_take_is_known_by_the_number_of_rows(monkeypatch):
     budget = one_by_one(monkeypatch, 1, 0.1)
     budget.measure(Machine(monkeypatch, 16, 1.0, 0.03).run, 16)

@@ -90,6 +90,15 @@ def test_the_verifiers_own_weights_draft_without_changing_a_line(stock, data_bin
     assert found["drafter"] == "self" and found["block_size"] == (3 if "--block-size" in options else 16)
 
 
+def test_drafters_that_are_asked_in_turn_change_no_line(stock, data_bin, verifier, tmp_path):
+    stats = tmp_path / "stats.json"
+    asked = ("--drafter", "ngram,self", "--ngram-corpus", data_bin / "train.en", "--batch-size", 8, "--certify")
+    found = generate(tmp_path / "stack", data_bin, verifier, *SPEC, *asked, "--spec-stats", stats)
+    assert_same_lines(stock, found)
+    told = json.loads(stats.read_text("utf-8"))
+    assert told["drafter"] == "ngram,self" and told["certificate"]["wrong"] == 0 < told["accepted"]
+
+
 def test_another_fairseq_model_drafts_without_changing_a_line(stock, data_bin, verifier, tmp_path, caplog):
     student = tiny.save_verifier(tmp_path / "student.pt", data_bin, seed=2, encoder_layers=1, decoder_layers=1)
     small = ("--drafter", "ar", "--drafter-path", student, "--batch-size", 8)
@@ -341,6 +350,15 @@ def bad_option_cases(tmp_path, drafter):
         "self with a beam": (
             ("--task", "translation_specdec", "--beam", "4", "--drafter", "self"),
             "--beam must be 1 with --drafter self",
+        ),
+        "a stack with a beam": (
+            ("--task", "translation_specdec", "--beam", "4", "--drafter", "input,self"),
+            "--beam must be 1 with --drafter input,self",
+        ),
+        "a stack in another order": ((*SPEC, "--drafter", "self,input"), "self must come last, since it always drafts"),
+        "a stack whose drafter needs a file": (
+            (*SPEC, "--drafter", "file,ar"),
+            "--drafter-path is required by --drafter file,ar",
         ),
         "no drafter path": ((*SPEC, "--drafter", "nat"), "--drafter-path is required by --drafter nat"),
         "missing drafter": ((*SPEC, *nat[:3], tmp_path / "no.pt"), "--drafter-path must be an existing file"),

@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Hold drafts by a model against stock fairseq's greedy search: every token of every sentence, batches of three sizes.
+
+    draft_results.py DATA_BIN --path V.pt [--drafter-path D.pt] --out results.json [--limit N] [--gen-subset test]
+                     [--page README.md:drafts]
+
+The verifier drafts for itself in both precisions (self), and a second model drafts for it (ar), as much as pays and a
+whole block in each round. Stock generator and ours decode the same batches in one process; where whole blocks are
+drafted each output is certified: scored again by stock modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from beam_results import Comparison
+from card import counts, origin, table, write_table
+from decoding_runs import environment
+
+from fairseq_specdec.files import write_text
+
+COMMAND = "scripts/train/draft_results.py"
+SIZES = (1, 8, 32)
+# label: options of the task; ar also has the second model
+CASES: dict[str, dict[str, Any]] = {
+    "self, int8": {"drafter": "self", "draft_dtype": "int8"},
+    "self, bf16": {"drafter": "self", "draft_dtype": "bf16"},
+    "ar": {"drafter": "ar"},
+}
+BLOCK_SIZE = 8  # of whole blocks: what pays may be nothing
+HEADER = ["drafts", "batch", "same output", "tokens a round", "score difference", "certificate"]
+
+
+def rows_of(comparison: Comparison, drafter_path: str | None, size: int) -> list[dict[str, Any]]:
+    """Decode the split in batches of a size, with every drafter, drafting what pays and a whole block."""
+    greedy, ours = {"beam": 1}, {}
+    for label, asked in CASES.items():
+        if asked["drafter"] == "ar":
+            if drafter_path is None:
+                continue
+            asked = {**asked, "drafter_path": drafter_path}
+        for name, block_size in ((label, None), (f"{label}, {BLOCK_SIZE} tokens", BLOCK_SIZE)):
+            certify = block_size is not None
+            ours[name] = comparison.ours(comparison.models, greedy, block_size=block_size, certify=certify, **asked)
+    rows = comparison.rows(comparison.models, greedy, ours, size)
+    for row in rows:
+        row["acceptance_length"] = ours[row["options"]].stats.acceptance_length
+    return rows
+
+
+def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the rows of the table."""
+    return [
+        [
+            row["options"],
+            str(row["batch_size"]),
+            f"{row['identical']} of {row['sentences']}",
+            f"{row['acceptance_length']:.2f}",
+            f"{row['score_difference']:.1e}",
+            counts(row["certificate"]),
+        ]
+        for row in rows
+    ]
+
+
+def main() -> int:
+    """Compare, write, and return 1 where something differs by more than near ties."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--path", required=True)
+    parser.add_argument("--drafter-path", help="of the model that drafts as ar; without it those rows are left out")
+    parser.add_argument("--out", required=True, help="JSON file")
+    parser.add_argument("--gen-subset", default="test")
+    parser.add_argument("--limit", type=int, help="about so many sentences of the split")
+    parser.add_argument("--page", help="PAGE:TABLE that is rewritten")
+    args = parser.parse_args()
+    args.path_of_second = None
+    comparison, rows = Comparison(args), []
+    for size in SIZES:
+        rows += rows_of(comparison, args.drafter_path, size)
+        content = {"command": COMMAND, **environment(), "data": Path(args.data).name, "gen_subset": args.gen_subset}
+        write_text(args.out, json.dumps({**content, "rows": rows}, indent=1) + "\n")
+        for line in cells(rows)[-len(rows) // len(SIZES) :]:
+            print(" | ".join(line), flush=True)
+    if args.page:
+        page, _, name = args.page.partition(":")
+        write_table(Path(page), name, f"{table(HEADER, cells(rows))}\n\n{origin(content, Path(args.out))}")
+    return int(any(row["certificate"] and row["certificate"]["wrong"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
