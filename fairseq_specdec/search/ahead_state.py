@@ -24,7 +24,7 @@ from fairseq_specdec.search.guesses import MAX_SUFFIX, Guesses, Lists
 from fairseq_specdec.search.positions import WINDOW, Positions, Prefixes, Verified
 from fairseq_specdec.search.state import Tally
 
-DEPTH = 2  # layers ahead at least
+DEPTH = 1  # layers ahead at least; each takes many small operations
 ROUNDING = 1e-5  # a continuation is no better than its beam, but for this
 
 
@@ -116,7 +116,7 @@ class AheadState(BeamState):
         scores, tokens, beams = going
         before = prefixes.recent.gather(1, beams[..., None].expand(-1, -1, MAX_SUFFIX))[..., :-1]
         recent = torch.cat([tokens[..., None], before], dim=2)
-        places = self._guesses.follow(prefixes.places.gather(1, beams), recent)
+        places = prefixes.places.gather(1, beams) + 1  # looked up again when they are live
         slots = prefixes.slots.gather(1, beams[..., None].expand(-1, -1, prefixes.slots.size(2)))
         parents = prefixes.nodes.gather(1, beams)
         return Prefixes(scores, recent, places, self._verified.find(parents, tokens), slots), parents
