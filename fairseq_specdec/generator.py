@@ -275,10 +275,10 @@ class SpecGenerator:
         return self._decoder
 
     def _beam_decoder(self, verifier: Verifier, like: Tensor) -> BeamDecoder | RecordedBeamDecoder:
-        if self.drafter.has_guide:
-            return MirrorDecoder(verifier, self.options.beam, self.drafter, self.adaptive)
         decoder = BeamDecoder(verifier, self.options.beam)
-        return RecordedBeamDecoder(decoder, CudaRecorder(like.device)) if self._records(like) else decoder
+        if self.drafter.has_guide:
+            decoder = MirrorDecoder(verifier, self.options.beam, self.drafter, self.adaptive)
+        return RecordedBeamDecoder(decoder.batches, CudaRecorder(like.device)) if self._records(like) else decoder
 
     def _records(self, like: Tensor) -> bool:
         """Say whether rounds are recorded; timers of the statistics look between the parts of a round."""

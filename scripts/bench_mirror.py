@@ -3,7 +3,8 @@
 
     bench_mirror.py --out docs/mirror_measured.json [--page docs/performance.md] [--threads N]
 
-The shipped corrector decodes the test text of the quickstart, sentence by sentence, and the systems take turns. No
+The shipped corrector decodes the test text of the quickstart, sentence by sentence and in batches, and the systems take
+turns; where sentences come together beams look ahead by torch, and are told how far. No
 larger trained corrector is shipped, so for larger decoders each of its passes, and its encoder, is made once more by a
 model of that size with random weights, whose result is thrown away: the corrector decides, the larger one takes the
 time. Every output is compared with the plain search's. Measure with nothing else running.
@@ -41,11 +42,14 @@ SIZES: dict[str, tuple[str, tuple[int, int, int, int, int]] | None] = {
     "the corrector alone": None,
     **{f"{size[0]}/{size[1]}": (name, size) for name, size in profile_engine.SIZES.items()},
 }
+TOGETHER = ", 8 at a time"
 SYSTEMS: dict[str, dict[str, Any]] = {
     "plain": {},
     "adaptive": {"drafter": "input"},
     "7 ahead": {"drafter": "input", "block_size": 7},
     "13 ahead": {"drafter": "input", "block_size": 13},
+    "plain" + TOGETHER: {},
+    "7 ahead" + TOGETHER: {"drafter": "input", "block_size": 7},
 }
 
 
@@ -78,7 +82,7 @@ def load(folder: Path, models: Path, other: Verifier | None, **options: Any) -> 
     model = fairseq_specdec.load(models / "corrector.pt", folder, beam=BEAM, nbest=BEAM, **lengths, **options)
     if other is not None:
         decoder = model.generator._ready_decoder()
-        decoder.verifier = Beside(decoder.verifier, other)
+        decoder.verifier = decoder.batches.verifier = Beside(decoder.verifier, other)
     return model
 
 
@@ -91,8 +95,15 @@ def same(one: Generated, other: Generated) -> bool:
     )
 
 
+def plain_of(name: str) -> str:
+    """Return the plain search with as many sentences at a time."""
+    return "plain" + TOGETHER * name.endswith(TOGETHER)
+
+
 def compare(folder: Path, models: Path, sources: list[Tensor], other: Verifier | None) -> dict[str, Any]:
     """Decode in turn; return of each system the median seconds, the speed-up within a turn, and steps a pass.
+
+    A system is held against the plain search with as many sentences at a time.
 
     Raises:
         SystemExit: an output is not the plain search's.
@@ -104,14 +115,14 @@ def compare(folder: Path, models: Path, sources: list[Tensor], other: Verifier |
         found = {}
         for name, model in systems.items():
             began = time.perf_counter()
-            found[name] = model.generate_tokens(sources, 1)
+            found[name] = model.generate_tokens(sources, 8 if name.endswith(TOGETHER) else 1)
             seconds[name].append(time.perf_counter() - began)
         for name, outputs in found.items():
-            if not same(found["plain"], outputs):
+            if not same(found[plain_of(name)], outputs):
                 raise SystemExit(f"{name}: an output is not that of the plain search")
             rows[name] = {"steps_a_pass": outputs.stats["acceptance_length"]}
     for name, row in rows.items():
-        ratios = [plain / own for plain, own in zip(seconds["plain"][1:], seconds[name][1:], strict=True)]
+        ratios = [plain / own for plain, own in zip(seconds[plain_of(name)][1:], seconds[name][1:], strict=True)]
         row["seconds"], row["speedup"] = sorted(seconds[name][1:])[REPEATS // 2], sorted(ratios)[REPEATS // 2]
         row["spread"] = [min(ratios), max(ratios)]
     return rows

@@ -153,7 +153,7 @@ def record(generator: SpecGenerator) -> TapeRecorder:
     def decoder() -> AheadDecoder | RecordedBeamDecoder:
         made = ready()
         if isinstance(made, BeamDecoder):
-            generator._decoder = made = RecordedBeamDecoder(made, recorder)
+            generator._decoder = made = RecordedBeamDecoder(made.batches, recorder)
         elif not isinstance(made, AheadDecoder | RecordedBeamDecoder):
             generator._decoder = made = generator._ahead(RecordedDecoder(made, recorder))
         return made

@@ -134,11 +134,13 @@ def test_graphs_change_no_output(setting, data_bin, kind, size, caplog):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("kind", ["none", "input"])
 @pytest.mark.parametrize("beam", [2, 5])
-def test_a_step_of_beams_reads_nothing_from_the_device(setting, beam, dtype, monkeypatch, caplog):
+def test_a_pass_of_beams_reads_nothing_from_the_device(setting, data_bin, beam, kind, dtype, monkeypatch, caplog):
     monkeypatch.setattr("fairseq_specdec.generator.CudaRecorder", Strict)
     model, task = copy.deepcopy(setting[0]).to(dtype), setting[1]
-    ours = generator_for(model, task, NoDrafter(), spec_stats=None, beam=beam, cuda_graphs=True)
+    drafter = drafter_for(data_bin, kind)
+    ours = generator_for(model, task, drafter, spec_stats=None, beam=beam, cuda_graphs=True)
     for sample in batches(task, 8):
         ours.generate([model], sample)
     assert isinstance(ours._decoder, RecordedBeamDecoder)
@@ -147,11 +149,13 @@ def test_a_step_of_beams_reads_nothing_from_the_device(setting, beam, dtype, mon
 
 
 @pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("kind", ["none", "input"])
 @pytest.mark.parametrize(("beam", "size"), [(5, 1), (5, 8), (2, 40)])
-def test_beams_are_fairseqs_with_graphs_and_without(setting, beam, size, recorded, caplog):
+def test_beams_are_fairseqs_with_graphs_and_without(setting, data_bin, beam, size, kind, recorded, caplog):
     model, task = setting
     stock = task.build_generator([model], Namespace(beam=beam))
-    ours = generator_for(model, task, NoDrafter(), spec_stats=None, beam=beam, cuda_graphs=recorded)
+    drafter = drafter_for(data_bin, kind)
+    ours = generator_for(model, task, drafter, spec_stats=None, beam=beam, cuda_graphs=recorded)
     for sample in batches(task, size):
         for a, b in zip(stock.generate([model], sample), ours.generate([model], sample), strict=True):
             assert [one["tokens"].tolist() for one in a] == [one["tokens"].tolist() for one in b]

@@ -29,7 +29,7 @@ ALLOWED = {
     "engine": BASE | {"rules"},
     "evaluation": {"config"},
     "drafters": BASE | {"engine", "evaluation.text"},
-    "search": BASE | {"rules", "engine", "drafters.base"},
+    "search": BASE | {"rules", "engine", "drafters.base", "drafters.suffix"},
     "recording": BASE | {"rules", "engine", "search", "drafters.base"},
     "options": {"config", "registry"},
     "stats": {"clock", "files", "config", "search.state"},

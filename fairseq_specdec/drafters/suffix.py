@@ -52,7 +52,7 @@ def edit_aware_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, last: T
     Args:
         guide: [B, G] int64, -1 behind each row's end.
         lengths: [B] int64, of the rows.
-        stands_for: [B] int64, the text's token in whose place the last output token stands; -1 where there is no output.
+        stands_for: [B] int64, the text's token in whose place the last output token stands; -1 where there is none.
         last: [B, N] int64, as ``last_tokens`` returns them.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Beam search by recorded steps: a step (a pass, and all that follows) is one launch and one host read.
+"""Beam search by recorded passes: a pass, and all steps that follow from it, is one launch and one host read.
 
-Batches are filled up to a few shapes; where half the sentences have ended, the others go on in a smaller one. Where beams
-look ahead a recorded pass makes several steps, in each sentence as many as it decides.
+Batches are filled up to a few shapes; where half the sentences have ended, the others go on in a smaller one. Where
+beams look ahead a recorded pass makes several steps, in each sentence as many as it decides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Beam search that looks ahead in all sentences of a batch, each going as far as it gets, in passes of a fixed shape."""
+"""Beam search that looks ahead in whole batches, in passes of a fixed shape; each sentence goes as far as it gets."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from fairseq_specdec.search.state import Tally
 
 
 class BatchMirror(BeamDecoder):
-    """Decodes batches without a prefix.
+    """Looks ahead in every batch but those with a prefix, which are decoded by the plain search.
 
     Args:
         verifier, beam: see `BeamDecoder`.
-        drafter: has a guide.
-        ahead: positions of a pass beside the live beams.
-        suffixes: what sentences have taught, shared with others of its kind.
+        drafter: has a guide; its block size says how many positions of a pass are ahead.
     """
 
-    def __init__(self, verifier: Verifier, beam: int, drafter: Drafter, ahead: int, suffixes: Suffixes) -> None:
+    def __init__(self, verifier: Verifier, beam: int, drafter: Drafter) -> None:
         super().__init__(verifier, beam)
-        self.drafter, self.ahead, self._suffixes = drafter, ahead, suffixes
+        self.drafter, self.ahead = drafter, drafter.block_size
+        self._suffixes = Suffixes(2 * beam + 1)
+        self._plain = BeamDecoder(verifier, beam)
 
     def decode(self, batch: Batch, trace: list[Step] | None = None) -> tuple[NBest, Tally]:
         """Decode a batch, as `BeamDecoder.decode` does; a round is a pass, and keeps the steps that it brought."""
+        if batch.limits.prefix is not None:
+            return self._plain.decode(batch, trace)
         own: list[Step] | None = None if trace is None else []
         decoded = super().decode(batch, own)
         if trace is not None:
@@ -52,5 +54,7 @@ class BatchMirror(BeamDecoder):
         finished: Tensor | None = None,
     ) -> AheadState:
         """Return the beams of a batch; see `BeamDecoder.open`."""
+        assert guide is not None
+        self._suffixes.to(first.device)
         guesses = Guesses(self._suffixes, *guide)
         return AheadState(limits, first, self.beam, self.ahead, guesses, trace, finished)

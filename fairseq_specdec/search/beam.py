@@ -54,6 +54,11 @@ class BeamDecoder:
             state.go_on(lprobs)
         return state.result(), state.tally()
 
+    @property
+    def batches(self) -> BeamDecoder:
+        """What decodes several sentences at once, in passes of a fixed shape."""
+        return self
+
     def guide(self, source: Source) -> Guide | None:
         """Return the text that looking ahead goes by; None here, where nobody does."""
 

@@ -156,7 +156,7 @@ class BeamState:
         return limits.reach(self.lowest, self.step + self.depth)
 
     def take(self, lprobs: Tensor, extent: int | None = None, reach: Reach | None = None) -> list[Decision]:
-        """Make the steps that a pass decides, here one, by torch but for what the host knows; arguments as of `rank`."""
+        """Make the steps that a pass decides by torch, here one, but for what the host knows; arguments: see `rank`."""
         goes, candidates = ~self.finished, self.rank(lprobs, extent, reach)
         self.settle(candidates, goes)
         return [Decision(goes, candidates)]

@@ -17,6 +17,7 @@ from fairseq_specdec.drafters.suffix import MAX_SUFFIX, edit_aware_place
 
 TRUST, ELSE = math.log(0.9), math.log(0.1)  # score of the guide's token, and most that others get beside it
 SIZE = 1 << 13  # lists for suffixes of each length
+_ODD = 0x1E3779B97F4A7C15  # spreads tokens over all bits of a key
 
 
 class Lists(NamedTuple):
@@ -36,43 +37,48 @@ class Suffixes:
 
     Args:
         n: L, tokens of a list.
-        like: a tensor whose device is taken.
     """
 
-    def __init__(self, n: int, like: Tensor) -> None:
+    def __init__(self, n: int) -> None:
         rows = MAX_SUFFIX * SIZE + 2  # the last but one is never filled, the last takes what is not kept
         self._empty = rows - 2
-        self._keys = torch.zeros(rows, dtype=torch.int64, device=like.device)
-        self._scores = torch.full((rows, n), -math.inf, device=like.device)
-        self._tokens = torch.zeros(rows, n, dtype=torch.int64, device=like.device)
+        self._keys = torch.zeros(rows, dtype=torch.int64)
+        self._scores = torch.full((rows, n), -math.inf)
+        self._tokens = torch.zeros(rows, n, dtype=torch.int64)
+
+    def to(self, device: torch.device) -> None:
+        """Move to where the verifier is."""
+        if self._keys.device != device:
+            self._keys, self._scores, self._tokens = (
+                part.to(device) for part in (self._keys, self._scores, self._tokens)
+            )
 
     def put(self, recent: Tensor, lists: Lists, is_there: Tensor) -> None:
         """Remember lists. recent: [S, F, 3] int64, last tokens, the last one first; is_there: [S, F] bool."""
-        scores, tokens = (part.flatten(0, 1) for part in lists)
-        for n in range(1, MAX_SUFFIX + 1):
-            key, row = self._row(recent, n)
-            row = torch.where(is_there, row, self._empty + 1).flatten()
-            self._keys.index_copy_(0, row, key.flatten())
-            self._scores.index_copy_(0, row, scores)
-            self._tokens.index_copy_(0, row, tokens)
+        keys, rows = self._find_rows(recent)
+        rows = torch.where(is_there[..., None], rows, self._empty + 1).flatten(0, 1)  # [S * F, 3]
+        self._keys.index_copy_(0, rows.flatten(), keys.flatten())
+        for row in rows.unbind(1):
+            self._scores.index_copy_(0, row, lists.scores.flatten(0, 1))
+            self._tokens.index_copy_(0, row, lists.tokens.flatten(0, 1))
 
     def find(self, recent: Tensor) -> Lists:
         """Return the lists behind the longest suffixes that are known; empty where none is."""
-        found = torch.full_like(recent[..., 0], self._empty)
-        for n in range(1, MAX_SUFFIX + 1):  # the longest has the last word
-            key, row = self._row(recent, n)
-            found = torch.where(self._keys[row].eq(key), row, found)
+        keys, rows = self._find_rows(recent)
+        found = torch.where(self._keys[rows].eq(keys), rows, -1).amax(2)  # rows of longer ones come later
+        found = torch.where(found < 0, self._empty, found)
         return Lists(self._scores[found], self._tokens[found])
 
-    @staticmethod
-    def _row(recent: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """Return the key of each one's last n tokens and its row, both [S, F] int64."""
-        key = torch.full_like(recent[..., 0], 1 + n)
-        for token in recent[..., :n].unbind(-1):
-            key = (key ^ (token + 3)) * 0x1E3779B97F4A7C15  # wraps
+    def _find_rows(self, recent: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys of each one's last 1, 2 and 3 tokens and their rows, both [S, F, 3] int64."""
+        keys, key = [], torch.ones_like(recent[..., 0])
+        for token in recent.unbind(2):
+            key = (key ^ (token + 3)) * _ODD  # wraps
             key = key ^ (key >> 29)
-        key = key | 1  # 0 is nobody's
-        return key, (n - 1) * SIZE + ((key >> 7) & (SIZE - 1))
+            keys.append(key)
+        found = torch.stack(keys, dim=2) | 1  # 0 is nobody's
+        first = torch.arange(MAX_SUFFIX, device=recent.device) * SIZE
+        return found, first + ((found >> 7) & (SIZE - 1))
 
 
 class Guesses:

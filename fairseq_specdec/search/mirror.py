@@ -10,6 +10,7 @@ from fairseq_specdec.drafters.base import Drafter
 from fairseq_specdec.engine.native.library import library
 from fairseq_specdec.engine.native.mirror import DECIDED, UNKNOWN, Mirror
 from fairseq_specdec.engine.verifier import Verifier
+from fairseq_specdec.search.batch_mirror import BatchMirror
 from fairseq_specdec.search.beam import BeamDecoder
 from fairseq_specdec.search.beam_state import BeamState
 from fairseq_specdec.search.candidates import Candidates, Step
@@ -25,8 +26,9 @@ class MirrorDecoder(BeamDecoder):
     What may follow a prefix depends on nothing else, so what was verified ahead stands whichever prefixes the search
     comes to, and its steps are made on it as far as it reaches. A guess is what follows the newest prefix with the same
     last tokens, and before all else the next token of a text that the output resembles, which the drafter knows.
-    A sentence that comes alone on a CPU is decoded so; others by the plain search, for a pass over several sentences
-    is bound by arithmetic, and nothing is won.
+    A sentence that comes alone on a CPU is decoded so, by compiled code. Of others a pass is bound by arithmetic, or by
+    the number of operations, and nothing is won: they are decoded by the plain search, or by `BatchMirror` where it is
+    said how far to look ahead.
 
     Args:
         verifier: scores positions along their paths and keeps their keys and values.
@@ -41,12 +43,18 @@ class MirrorDecoder(BeamDecoder):
         self.drafter = drafter
         self._budget = NodeBudget(drafter.block_size) if adaptive else None
         self._mirror: Mirror | None = None
+        self._batches = BeamDecoder(verifier, beam) if adaptive else BatchMirror(verifier, beam, drafter)
+
+    @property
+    def batches(self) -> BeamDecoder:
+        """What decodes several sentences at once."""
+        return self._batches
 
     @torch.no_grad()
     def decode(self, batch: Batch, trace: list[Step] | None = None) -> tuple[NBest, Tally]:
         """Decode a batch, as `BeamDecoder.decode` does; a round is a pass, and keeps the steps that it brought."""
         if batch.n_rows > 1 or batch.limits.prefix is not None or batch.first.is_cuda or library() is None:
-            return super().decode(batch, trace)
+            return self._batches.decode(batch, trace)
         ahead = self.drafter.block_size if self._budget is None else self._budget.choose()
         began = clock.now()
         found, tally = self._look_ahead(batch, ahead, trace) if ahead else super().decode(batch, trace)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fairseq_specdec.drafters.input import InputDrafter
 from fairseq_specdec.drafters.none import NoDrafter
 from fairseq_specdec.generator import batch_of
 from fairseq_specdec.recording.beams import RecordedBeamDecoder
@@ -18,9 +19,9 @@ def setting(data_bin, verifier):
     return oracle.load(verifier, data_bin)
 
 
-def recorded(setting, **options):
-    """Return a generator by recorded steps, and its recorder."""
-    made = ours(setting, NoDrafter(), **options)
+def recorded(setting, drafter=None, **options):
+    """Return a generator by recorded steps, and its recorder; beams look ahead by a drafter."""
+    made = ours(setting, drafter or NoDrafter(), **options)
     return made, record(made)
 
 
@@ -28,10 +29,10 @@ def sessions(made):
     return made._decoder._sessions
 
 
-def compare(setting, samples, **options):
+def compare(setting, samples, drafter=None, **options):
     """Decode batches with fairseq's generator and by recorded steps; return ours and its recorder."""
     options = {"max_len_b": 12, **options}
-    made, recorder = recorded(setting, **options)
+    made, recorder = recorded(setting, drafter, **options)
     for sample in samples:
         (expected,) = oracle.stock(setting, [sample], **options)
         assert_same(expected, made.generate(setting[0], sample, oracle.prefix_of(sample, options)))
@@ -99,6 +100,31 @@ def test_an_ensemble_is_recorded(setting, data_bin):
 def test_what_is_not_recorded_is_decoded_all_the_same(setting, options):
     _, recorder = compare(setting, batches(setting[1], 8, 8), beam=3, **options)
     assert recorder.n_recorded == 0
+
+
+def source_drafter(setting, block_size):
+    return InputDrafter(torch.arange(len(setting[1].source_dictionary)).roll(-4), block_size)
+
+
+@pytest.mark.parametrize("options", [OPTIONS[0], OPTIONS[2], OPTIONS[3]], ids=str)
+def test_recorded_passes_that_look_ahead_give_fairseqs_hypotheses(setting, options):
+    options = {**options, "max_len_b": 12}
+    made, recorder = compare(setting, batches(setting[1], 6, 12), source_drafter(setting, 7), beam=3, **options)
+    assert recorder.n_rounds > recorder.n_recorded > 0
+    assert made.stats.drafted > 0
+
+
+def test_passes_that_look_ahead_are_the_same_passes_with_the_same_certificate(setting):
+    drafter = source_drafter(setting, 5)
+    plain, (made, _) = ours(setting, drafter, beam=2), recorded(setting, drafter, beam=2)
+    plain._ready_decoder()
+    plain._decoder = plain._decoder.batches
+    for sample in batches(setting[1], 7, 14):
+        assert_same(plain.generate(setting[0], sample), made.generate(setting[0], sample))
+    assert made.stats.certificate == plain.stats.certificate
+    assert made.stats.tokens == plain.stats.tokens
+    assert made.stats.rounds < made.stats.tokens
+    assert any(shape.rows < 8 for shape in sessions(made))  # the rest of a batch goes on in a smaller session
 
 
 @pytest.mark.parametrize(
