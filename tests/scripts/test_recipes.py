@@ -1,4 +1,4 @@
-"""The recipes of summaries and of many languages at their smallest size, data to results, and what they download."""
+"""Recipes at their smallest size, data to results, and what they download."""
 
 import gzip
 import hashlib
@@ -8,11 +8,19 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
 from fairseq.data.encoders.gpt2_bpe_utils import bytes_to_unicode
 
-from tests.scripts.test_run_recipe import ROOT, in_process, run_recipe, sentences  # noqa: F401 (a fixture)
+from tests.scripts.test_run_recipe import (
+    ROOT,
+    german_english,
+    in_process,  # noqa: F401 (a fixture)
+    run_recipe,
+    sentences,
+    write_sentences,
+)
 
-RECIPES = ("dialogsum.en", "multi30k.multi", "cnn_dm.en", "xsum.en")
+RECIPES = ("tatoeba.de-en", "dialogsum.en", "multi30k.multi", "cnn_dm.en", "xsum.en")
 
 
 def put(path, text):
@@ -98,6 +106,24 @@ def test_summaries_of_articles_are_learned_as_published(in_process, tmp_path):  
     assert_all_same(rows["cnn_dm"])
     assert {(row["rule"], row["beam"]) for row in rows["cnn_dm"]} == {("cnn_dm", 1), ("cnn_dm", 4)}
     assert "rouge1" in (tmp_path / "work" / "rouge.log").read_text()
+
+
+def test_a_transformer_base_and_its_drafters_are_made_and_measured(in_process, tmp_path):  # noqa: F811
+    (tmp_path / "data").mkdir()
+    for seed, (folder, name) in enumerate([*german_english.TRAIN, *german_english.HELD_OUT.values()]):
+        write_sentences(tmp_path / "data" / folder, name, 6, seed)
+    work = tmp_path / "work"
+    rows, page = run("tatoeba.de-en", tmp_path / "data", work)
+    layers = {}
+    for name in ("verifier", "drafter", "student"):
+        weights = torch.load(work / name / "checkpoint_last.pt", weights_only=False)["model"]
+        layers[name] = len({key.split(".")[2] for key in weights if key.startswith("decoder.layers.")})
+    assert layers == {"verifier": 4, "drafter": 1, "student": 1}
+    assert_all_same(rows["tatoeba"] + rows["multi30k"])
+    drafts = json.loads((work / "drafts.json").read_text())["rows"]
+    assert {row["batch_size"] for row in drafts} == {1, 4}
+    assert all(row["identical"] == row["sentences"] > 0 for row in drafts)
+    assert "| `self` | 2 |" in page and "| `ar:drafter-path=checkpoint_last.pt` | 2 |" in page
 
 
 @pytest.mark.parametrize("name", [*RECIPES, "cnn_dm.en/data", "xsum.en/data"])

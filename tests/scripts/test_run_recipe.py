@@ -3,6 +3,7 @@
 import importlib.metadata
 import io
 import json
+import logging
 import os
 import random
 import runpy
@@ -154,6 +155,8 @@ def in_process(monkeypatch):
                     runpy.run_path(str(ROOT / words[1]), run_name="__main__")
                 except SystemExit as end:
                     return end.code or 0
+                finally:
+                    logging.disable(logging.NOTSET)  # some are quiet, and end with it
                 return 0
             return scripts[words[0]].load()() or 0
 
@@ -215,20 +218,6 @@ def test_the_recipe_of_the_beams_names_what_is_there(tmp_path):
     page = (ROOT / "models" / "quickstart" / "README.md").read_text()
     tables = [f"<!-- table {kind}-{name}:" for kind in ("beams", "drafts") for name in ("tatoeba", "multi30k", "jfleg")]
     assert all(table in page for table in tables)
-
-
-def test_the_recipe_of_a_transformer_base_runs_at_its_smallest_size(in_process, tmp_path):
-    texts = [*german_english.TRAIN, *german_english.HELD_OUT.values()]
-    for seed, (folder, name) in enumerate(texts):
-        write_sentences(tmp_path / folder, name, 6, seed)
-    work = tmp_path / "work"
-    folder = ROOT / "models" / "tatoeba.de-en"
-    assert run_recipe.main([str(folder), "--from", str(tmp_path), "--work", str(work), "--scale", "tiny"]) == 0
-    layers = {}
-    for name in ("verifier", "drafter", "student"):
-        weights = torch.load(work / name / "checkpoint_last.pt", weights_only=False)["model"]
-        layers[name] = len({key.split(".")[2] for key in weights if key.startswith("decoder.layers.")})
-    assert layers == {"verifier": 4, "drafter": 1, "student": 1}
 
 
 def test_no_sentence_to_learn_from_is_one_to_check_on(tmp_path):
