@@ -94,8 +94,9 @@ def page_of(results: dict[str, Any], path: Path) -> str:
             best.append([label, size, _best(rows)])
     origins = {origin(found, path) for sizes in results["models"].values() for found in sizes.values()}
     said = (
-        f"Seconds of encoding and decoding are medians of {_repeats(results)} passes in turn (the least and the greatest "
-        f"behind them), ratios medians within a pass; a drafter is named where it is {ENOUGH:.2f} times as fast as none."
+        f"Seconds of encoding and decoding are medians of {_repeats(results)} passes in turn (the least and "
+        "the greatest behind them), ratios medians within a pass; a drafter is named where it is "
+        f"{ENOUGH:.2f} times as fast as none."
     )
     return "\n\n".join([table(["model", "batch", "take"], best), said, table(HEADER, cells), *sorted(origins)])
 

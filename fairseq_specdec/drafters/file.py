@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fairseq_specdec.blocks import Source
+from fairseq_specdec.blocks import Rows, Source
 from fairseq_specdec.config import OptionError
 from fairseq_specdec.drafters.base import DRAFTERS, DrafterSetting
 from fairseq_specdec.drafters.guided import DEFAULT_BLOCK_SIZE, GuidedDrafter
@@ -51,6 +51,15 @@ class FileDrafter(GuidedDrafter):
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move the guesses."""
         self._lines, self._tokens = self._lines.to(device), self._tokens.to(device)
+
+    def start(self, source: Source, state: Rows) -> None:
+        """Begin a batch; that its sentences have guesses is checked at once.
+
+        Raises:
+            OptionError: see `guide`.
+        """
+        super().start(source, state)
+        self._lay_out()
 
     def guide(self, source: Source) -> tuple[Tensor, Tensor]:
         """Return the guesses of the batch's sentences.

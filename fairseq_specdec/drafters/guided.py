@@ -41,6 +41,7 @@ class GuidedDrafter(Drafter):
     def __init__(self, block_size: int = DEFAULT_BLOCK_SIZE, edit_aware: bool = True) -> None:
         self.block_size = block_size
         self._rule = _edit_aware_place if edit_aware else _published_place
+        self._waiting: Source | None = None  # what no draft was asked for yet
         self._guide: Tensor  # [B, G] int64, target ids from the left, behind each row's end -1
         self._lengths: Tensor  # [B] int64
         self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one (-1: none yet)
@@ -56,18 +57,25 @@ class GuidedDrafter(Drafter):
         """
 
     def start(self, source: Source, state: Rows) -> None:
-        """Begin a batch."""
-        self.begin(*self.guide(source))
+        """Begin a batch: the first draft is the guide from its first token.
 
-    def begin(self, guide: Tensor, lengths: Tensor) -> None:
-        """Begin with a guide, as `guide` gives it; the first draft is the guide from its first token."""
-        self._guide = guide
-        self._lengths = lengths
-        self._is_next = device.reads_freely(guide)  # elsewhere every round is alike, the first one too
-        self._place = torch.full_like(lengths, 0 if self._is_next else -1)
+        On a CPU the guide is laid out for that draft: a batch for which none pays goes without.
+        """
+        self._waiting = source
+        self._is_next = device.reads_freely(source.tokens)  # elsewhere every round is alike, the first one too
+        self._place = torch.full_like(source.lengths, 0 if self._is_next else -1)
+        if not self._is_next:
+            self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Make the guide, unless that is done."""
+        if self._waiting is not None:
+            self._guide, self._lengths = self.guide(self._waiting)
+            self._waiting = None
 
     def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
         """Copy up to K tokens from the place that the output has got to. O(B * G); no host read."""
+        self._lay_out()
         is_next, self._is_next = self._is_next, True
         if self._rule is _edit_aware_place and rounds.can_run(self._guide):
             guide, rows = (self._guide, self._lengths), (state.tokens, state.lengths)
@@ -85,12 +93,15 @@ class GuidedDrafter(Drafter):
 
     def tensors(self) -> list[Tensor]:
         """Return all that rows have here, each tensor with a row for every one."""
-        return [self._guide, self._lengths, self._place]
+        return [self._place] if self._waiting is not None else [self._guide, self._lengths, self._place]
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
-        self._guide, self._lengths = self._guide.index_select(0, rows), self._lengths.index_select(0, rows)
         self._place = self._place.index_select(0, rows)
+        if self._waiting is not None:
+            self._waiting = self._waiting.select_rows(rows)
+            return
+        self._guide, self._lengths = self._guide.index_select(0, rows), self._lengths.index_select(0, rows)
 
 
 def _published_place(guide: Tensor, lengths: Tensor, stands_for: Tensor, state: Rows) -> Tensor:

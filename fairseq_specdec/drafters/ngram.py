@@ -143,10 +143,13 @@ class NgramDrafter(Drafter):
     def finish(self, tokens: Tensor, lengths: Tensor) -> None:
         """Learn from what was decoded.
 
-        On a CPU that waits for the next draft, since drafts may not pay and learning costs more than a round.
+        On a CPU that waits for the next draft, since learning costs more than a round: where none pays for long, what
+        was decoded long before the next one is not learned from.
         """
         self._unread.append((tokens, lengths))
-        if not device.reads_freely(tokens) or len(self._unread) >= MOST_UNREAD:
+        if device.reads_freely(tokens):
+            del self._unread[:-MOST_UNREAD]
+        else:
             self._catch_up()
 
     def _catch_up(self) -> None:

@@ -2,11 +2,12 @@
 """Hold drafts by a model against stock fairseq's greedy search: every token of every sentence, batches of three sizes.
 
     draft_results.py DATA_BIN --path V.pt [--drafter-path D.pt] --out results.json [--limit N] [--gen-subset test]
-                     [--page README.md:drafts]
+                     [--batch-sizes 1,8,32] [--page README.md:drafts]
 
 The verifier drafts for itself in both precisions (self), and a second model drafts for it (ar), as much as pays and a
 whole block in each round. Stock generator and ours decode the same batches in one process; where whole blocks are
-drafted each output is certified: scored again by stock modules.
+drafted for large batches each output is certified: scored again by stock modules. Rows of other batch sizes that
+the file holds stay in it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from decoding_runs import environment
 from fairseq_specdec.files import write_text
 
 COMMAND = "scripts/train/draft_results.py"
-SIZES = (1, 8, 32)
 # label: options of the task; ar also has the second model
 CASES: dict[str, dict[str, Any]] = {
     "self, int8": {"drafter": "self", "draft_dtype": "int8"},
     "self, bf16": {"drafter": "self", "draft_dtype": "bf16"},
     "ar": {"drafter": "ar"},
 }
+CERTIFIED = 32  # sentences in a batch, from which on whole blocks are certified: it takes as long as stock fairseq does
 BLOCK_SIZE = 8  # of whole blocks: what pays may be nothing
 HEADER = ["drafts", "batch", "same output", "tokens a round", "score difference", "certificate"]
 
@@ -44,7 +45,7 @@ def rows_of(comparison: Comparison, drafter_path: str | None, size: int) -> list
                 continue
             asked = {**asked, "drafter_path": drafter_path}
         for name, block_size in ((label, None), (f"{label}, {BLOCK_SIZE} tokens", BLOCK_SIZE)):
-            certify = block_size is not None
+            certify = block_size is not None and size >= CERTIFIED
             ours[name] = comparison.ours(comparison.models, greedy, block_size=block_size, certify=certify, **asked)
     rows = comparison.rows(comparison.models, greedy, ours, size)
     for row in rows:
@@ -76,15 +77,18 @@ def main() -> int:
     parser.add_argument("--out", required=True, help="JSON file")
     parser.add_argument("--gen-subset", default="test")
     parser.add_argument("--limit", type=int, help="about so many sentences of the split")
+    parser.add_argument("--batch-sizes", type=lambda text: [int(size) for size in text.split(",")], default=[1, 8, 32])
     parser.add_argument("--page", help="PAGE:TABLE that is rewritten")
     args = parser.parse_args()
     args.path_of_second = None
-    comparison, rows = Comparison(args), []
-    for size in SIZES:
-        rows += rows_of(comparison, args.drafter_path, size)
+    comparison, out = Comparison(args), Path(args.out)
+    rows = json.loads(out.read_text("utf-8"))["rows"] if out.is_file() else []
+    for size in args.batch_sizes:
+        found = rows_of(comparison, args.drafter_path, size)
+        rows = sorted([row for row in rows if row["batch_size"] != size] + found, key=lambda row: row["batch_size"])
         content = {"command": COMMAND, **environment(), "data": Path(args.data).name, "gen_subset": args.gen_subset}
         write_text(args.out, json.dumps({**content, "rows": rows}, indent=1) + "\n")
-        for line in cells(rows)[-len(rows) // len(SIZES) :]:
+        for line in cells(found):
             print(" | ".join(line), flush=True)
     if args.page:
         page, _, name = args.page.partition(":")

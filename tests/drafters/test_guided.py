@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fairseq_specdec.blocks import Source
 from fairseq_specdec.drafters.input import InputDrafter
 from fairseq_specdec.rules.limits import Limits
 from fairseq_specdec.search.state import DecodeState
@@ -161,7 +162,7 @@ def test_a_drafter_starts_anew_with_every_batch():
 
 def test_what_stands_behind_a_guides_end_is_never_drafted():
     drafter = InputDrafter(None, 3)
-    drafter.begin(torch.tensor([[5, 6, 7, 8], [5, -1, -1, -1]]), torch.tensor([4, 1]))
+    drafter.start(Source(torch.tensor([[5, 6, 7, 8], [5, -1, -1, -1]]), torch.tensor([4, 1]), PAD), fresh_state())
     draft = drafter.propose(fresh_state(2))
     assert draft.lengths.tolist() == [3, 1]
     assert draft.tokens[0].tolist() == [5, 6, 7]
@@ -169,7 +170,7 @@ def test_what_stands_behind_a_guides_end_is_never_drafted():
 
 def test_rounds_without_a_draft_do_not_lose_the_place():
     drafter, state = InputDrafter(None, 9), DecodeState(Limits(PAD, UNK, EOS, 20), torch.full((1,), EOS), 9)
-    drafter.begin(torch.tensor([[5, 6, 7, 8, 9, EOS]]), torch.tensor([6]))
+    drafter.start(Source(torch.tensor([[5, 6, 7, 8, 9, EOS]]), torch.tensor([6]), PAD), fresh_state())
     for token in (15, 16):  # neither is in the guide: they stand for its first two
         state.tokens[0, state.lengths] = token
         state.lengths += 1
@@ -179,5 +180,5 @@ def test_rounds_without_a_draft_do_not_lose_the_place():
 
 def test_an_empty_guide_drafts_nothing():
     drafter = InputDrafter(None, 3)
-    drafter.begin(torch.tensor([[9]]), torch.tensor([0]))
+    drafter.start(Source(torch.tensor([[9]]), torch.tensor([0]), PAD), fresh_state())
     assert drafter.propose(fresh_state()).lengths.tolist() == [0]

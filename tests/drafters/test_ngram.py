@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fairseq_specdec.blocks import DraftBlock, Source
-from fairseq_specdec.drafters import outcomes
+from fairseq_specdec.drafters import ngram, outcomes
 from fairseq_specdec.drafters.base import DrafterSetting, shared_symbols
 from fairseq_specdec.drafters.corpus import Corpus
 from fairseq_specdec.drafters.corpus_file import read_corpus
@@ -199,6 +199,15 @@ def test_what_was_decoded_without_a_draft_is_learned_as_well(joined, asked):
     first = sum(decode(joined, drafter, samples))
     vars(drafter).pop("propose", None)
     assert sum(decode(joined, drafter, samples)) < 0.8 * first
+
+
+def test_of_what_was_decoded_without_drafts_the_latest_is_learned():
+    drafter, words = NgramDrafter(8, EOS), Words()
+    for i in range(ngram.MOST_UNREAD + 1):
+        drafter.finish(torch.tensor([[EOS, *words.encode(f"p{i} q{i}")]]), torch.tensor([4]))
+    assert len(drafter._unread) == ngram.MOST_UNREAD
+    assert simulate(drafter, ("z", f"p{ngram.MOST_UNREAD} q{ngram.MOST_UNREAD}"), words=words).drafts[1] != ""
+    assert simulate(drafter, ("z", "p0 q0"), words=words).drafts[1] == ""
 
 
 def test_a_round_without_a_draft_counts_for_no_kind():
