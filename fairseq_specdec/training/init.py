@@ -19,6 +19,7 @@ from fairseq_specdec.models.checkpoint import model_options
 logger = logging.getLogger(__name__)
 
 _LAYER = re.compile(r"(encoder|decoder)\.layers\.(\d+)\.(.+)")
+_OF_SYMBOLS = ("embed_tokens.weight", "output_projection.weight")
 # Settings that are in no tensor's shape but change what the tensors compute.
 _SETTINGS = {
     "activation_fn": "relu",
@@ -88,6 +89,8 @@ def copy_verifier(model: nn.Module, verifier: Mapping[str, Tensor], options: Nam
             continue
         side = name.split(".")[0]
         value = _source(name, tensor, verifier, depth, own_depth)
+        if value is not None and name.endswith(_OF_SYMBOLS) and str(getattr(options, "arch", "")).startswith("bart"):
+            value = _without_mask(value, tensor)
         if value is not None and name.endswith("embed_positions.weight"):
             value = _fit_rows(value / scale[side], tensor)
         if value is None or value.shape != tensor.shape:
@@ -144,6 +147,11 @@ def chosen_layer(index: int, own_depth: int, depth: int) -> int | None:
     if own_depth >= depth:
         return index if index < depth else None
     return round(index * (depth - 1) / max(own_depth - 1, 1))
+
+
+def _without_mask(table: Tensor, like: Tensor) -> Tensor:
+    # Published BARTs have a last row for a mask, which the dictionary need not have; fairseq drops it, too.
+    return table[:-1] if table.size(0) == like.size(0) + 1 else table
 
 
 def _fit_rows(table: Tensor, like: Tensor) -> Tensor:
