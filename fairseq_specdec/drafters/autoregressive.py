@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fairseq_specdec.blocks import Ask, DraftBlock, EncoderOutput, Rows, Source
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
+from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, Waiting
 from fairseq_specdec.engine.draft_decoder import DraftDecoder
 from fairseq_specdec.engine.encoder import FastEncoder
 from fairseq_specdec.engine.weights import read_verifier
@@ -39,7 +39,7 @@ class AutoregressiveDrafter(Drafter):
         self.model, self.block_size, self.draft_dtype = model, block_size, draft_dtype
         self._pad, self._eos = pad, eos
         self._decoder: DraftDecoder
-        self._waiting: Source | None = None  # what is yet to be encoded
+        self._waiting: Waiting | None = None  # what is yet to be encoded
         self._capacity = 0
         self._can_draft = True
 
@@ -86,14 +86,14 @@ class AutoregressiveDrafter(Drafter):
 
     def start(self, source: Source, state: Rows) -> None:
         """Keep the source until the first draft: a batch for which none pays goes without."""
-        self._waiting, self._capacity = source, state.capacity
+        self._waiting, self._capacity = Waiting(source), state.capacity
 
     def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
         """Write up to as many tokens behind each row as are asked for; cost grows with their number."""
         if not self._can_draft:
             return DraftBlock.empty(state)
         if self._waiting is not None:
-            source = self._encode(self._waiting)
+            source = self._encode(self._waiting.take())
             self._decoder.start(source.memory, source.padding, self._capacity, source.projected)
             self._waiting = None
         ask = Ask(self.block_size) if ask is None else ask
@@ -114,7 +114,7 @@ class AutoregressiveDrafter(Drafter):
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         if self._waiting is not None:
-            self._waiting = self._waiting.select_rows(rows)
+            self._waiting.select_rows(rows)
         elif self._can_draft:
             self._decoder.select_rows(rows)
 

@@ -75,6 +75,26 @@ def shared_symbols(source: Any, target: Any) -> Tensor | None:
     )
 
 
+class Waiting:
+    """The source of a batch that nothing was drafted for yet; dropping rows of it copies no more than their numbers.
+
+    Args:
+        source: of the whole batch.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._rows: Tensor | None = None  # [B] int64, those that are left; None: all
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep these rows. rows: [B'] int64."""
+        self._rows = rows if self._rows is None else self._rows.index_select(0, rows)
+
+    def take(self) -> Source:
+        """Return the source of the rows that are left."""
+        return self._source if self._rows is None else self._source.select_rows(self._rows)
+
+
 class Drafter(ABC):
     """Guesses the next tokens of every row of a batch.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
-from fairseq_specdec.drafters.base import Drafter
+from fairseq_specdec.drafters.base import Drafter, Waiting
 from fairseq_specdec.drafters.suffix import MAX_SUFFIX, edit_aware_place, last_tokens, suffix_lengths
 from fairseq_specdec.engine.native import rounds
 
@@ -41,7 +42,7 @@ class GuidedDrafter(Drafter):
     def __init__(self, block_size: int = DEFAULT_BLOCK_SIZE, edit_aware: bool = True) -> None:
         self.block_size = block_size
         self._rule = _edit_aware_place if edit_aware else _published_place
-        self._waiting: Source | None = None  # what no draft was asked for yet
+        self._waiting: Waiting | None = None  # what no draft was asked for yet
         self._guide: Tensor  # [B, G] int64, target ids from the left, behind each row's end -1
         self._lengths: Tensor  # [B] int64
         self._place: Tensor  # [B] int64, index in the guide of the next token, or of the last one (-1: none yet)
@@ -61,7 +62,7 @@ class GuidedDrafter(Drafter):
 
         On a CPU the guide is laid out for that draft: a batch for which none pays goes without.
         """
-        self._waiting = source
+        self._waiting = Waiting(replace(source, encoded=()))
         self._is_next = device.reads_freely(source.tokens)  # elsewhere every round is alike, the first one too
         self._place = torch.full_like(source.lengths, 0 if self._is_next else -1)
         if not self._is_next:
@@ -70,7 +71,7 @@ class GuidedDrafter(Drafter):
     def _lay_out(self) -> None:
         """Make the guide, unless that is done."""
         if self._waiting is not None:
-            self._guide, self._lengths = self.guide(self._waiting)
+            self._guide, self._lengths = self.guide(self._waiting.take())
             self._waiting = None
 
     def propose(self, state: Rows, ask: Ask | None = None) -> DraftBlock:
@@ -99,7 +100,7 @@ class GuidedDrafter(Drafter):
         """Keep these rows. rows: [B'] int64."""
         self._place = self._place.index_select(0, rows)
         if self._waiting is not None:
-            self._waiting = self._waiting.select_rows(rows)
+            self._waiting.select_rows(rows)
             return
         self._guide, self._lengths = self._guide.index_select(0, rows), self._lengths.index_select(0, rows)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from fairseq_specdec import device
 from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
 from fairseq_specdec.config import OptionError
-from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
+from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, Waiting
 from fairseq_specdec.engine.block_decoder import BlockDecoder, read_block_decoder
 from fairseq_specdec.engine.encoder import FastEncoder
 
@@ -38,7 +38,7 @@ class NatDrafter(Drafter):
         self._encoder: FastEncoder | None = None
         self._decoder: BlockDecoder | None = None
         self._can_draft = True
-        self._waiting: Source | None = None  # what is yet to be encoded
+        self._waiting: Waiting | None = None  # what is yet to be encoded
         self._capacity = 0  # most positions of a prefix and a block in this batch
 
     @classmethod
@@ -78,13 +78,14 @@ class NatDrafter(Drafter):
                 longest,
             )
             return
-        self._waiting, self._capacity = source, state.capacity
+        self._waiting, self._capacity = Waiting(source), state.capacity
         if not device.reads_freely(source.tokens):
             self._encode()
 
     def _encode(self) -> None:
-        source, self._waiting = self._waiting, None
-        assert source is not None
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        source = waiting.take()
         if self._encoder is None:  # of an ensemble it takes what the first model made of the source
             self._decoder.start(source.encoded[0].unscaled(self.model.encoder.scale), self._capacity)
         else:
@@ -118,6 +119,6 @@ class NatDrafter(Drafter):
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         if self._waiting is not None:
-            self._waiting = self._waiting.select_rows(rows)
+            self._waiting.select_rows(rows)
         elif self._can_draft:
             self._decoder.select_rows(rows)

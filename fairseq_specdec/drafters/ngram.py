@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from fairseq_specdec import device
 from fairseq_specdec.blocks import Ask, DraftBlock, Rows, Source
-from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting
+from fairseq_specdec.drafters.base import DRAFTERS, Drafter, DrafterSetting, Waiting
 from fairseq_specdec.drafters.corpus import DEPTH, Corpus
 from fairseq_specdec.drafters.ngram_table import NgramTable
 from fairseq_specdec.drafters.outcomes import Outcomes
@@ -54,7 +55,7 @@ class NgramDrafter(Drafter):
         self.table = NgramTable(MAX_N, eos)
         self.corpus = None if corpus is None or corpus.n_places == 0 else corpus
         self.outcomes = Outcomes(PLACES * (DEPTH + 1), block_size)  # by the place and the length of the match
-        self._waiting: Source | None = None  # what no draft was asked for yet
+        self._waiting: Waiting | None = None  # what no draft was asked for yet
         self._source: Tensor  # [B, 1 + S] int64, eos and target ids from the left, -1 behind each row's end
         self._unread: list[tuple[Tensor, Tensor]] = []  # tokens and lengths of batches that are yet to be learned from
         self._kind: Tensor  # [B] int64, of the last draft
@@ -86,14 +87,15 @@ class NgramDrafter(Drafter):
 
     def start(self, source: Source, state: Rows) -> None:
         """Keep the source; on a CPU it waits for the first draft, since a batch may go without."""
-        self._waiting = source
+        self._waiting = Waiting(replace(source, encoded=()))
         if not device.reads_freely(source.tokens):
             self._begin()
 
     def _begin(self) -> None:
         """Lay the source out, in target ids and aligned on the left."""
-        source, self._waiting = self._waiting, None
-        assert source is not None
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        source = waiting.take()
         # a sentence begins behind an eos
         self._source = torch.nn.functional.pad(source.aligned(self.symbols), (1, 0), value=self.eos)
         self._kind, self._counted = torch.zeros_like(source.lengths), torch.zeros_like(source.lengths)
@@ -214,7 +216,7 @@ class NgramDrafter(Drafter):
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows. rows: [B'] int64."""
         if self._waiting is not None:
-            self._waiting = self._waiting.select_rows(rows)
+            self._waiting.select_rows(rows)
             return
         parts = (self._source, self._kind, self._counted)
         self._source, self._kind, self._counted = (part.index_select(0, rows) for part in parts)
