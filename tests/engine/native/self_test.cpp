@@ -73,25 +73,34 @@ static void linear_is_the_sum_of_products(Kind kind, int64_t outputs, int64_t in
         }
 }
 
-static void attention_is_the_weighted_mean(int64_t head_dim, int64_t n, bool is_path) {
-    const std::vector<float> query = normal(head_dim), keys = normal(n * head_dim), values = normal(n * head_dim);
-    std::vector<float> mask(n), scores(n + kWidth), out(head_dim);
+static void attention_is_the_weighted_mean(int64_t head_dim, int64_t n, bool is_path, int64_t n_queries) {
+    const std::vector<float> queries = normal(n_queries * head_dim), keys = normal(n * head_dim);
+    const std::vector<float> values = normal(n * head_dim);
+    const int64_t room = (n + kWidth) / kWidth * kWidth;
+    std::vector<float> mask(n), scores(n_queries * room), out(n_queries * head_dim), alone(head_dim);
     std::vector<int32_t> slots(n);
     for (int64_t i = 0; i < n; ++i) slots[i] = static_cast<int32_t>(is_path ? n - 1 - i : i);
     for (int64_t i = 1; i < n; i += 3) mask[i] = -INFINITY;
     const Keys at{keys.data(), values.data(), 0, 0, head_dim, n, nullptr, 0, is_path ? nullptr : mask.data()};
-    attend(query.data(), at, {n, is_path ? slots.data() : nullptr}, 0, 0, head_dim, 0.25f, scores.data(), out.data());
-    std::vector<double> expected(head_dim);
-    double total = 0;
-    for (int64_t i = 0; i < n; ++i) {
-        double score = 0;
-        for (int64_t d = 0; d < head_dim; ++d) score += double(query[d]) * keys[i * head_dim + d];
-        const double share = at.mask && mask[i] != 0 ? 0 : std::exp(0.25 * score);
-        total += share;
-        for (int64_t d = 0; d < head_dim; ++d) expected[d] += share * values[i * head_dim + d];
+    const Visible seen{n, is_path ? slots.data() : nullptr};
+    attend({queries.data(), head_dim, n_queries, out.data(), head_dim, scores.data(), room}, at, seen, 0, 0, head_dim,
+           0.25f);
+    for (int64_t q = 0; q < n_queries; ++q) {
+        const float *query = queries.data() + q * head_dim, *found = out.data() + q * head_dim;
+        attend({query, head_dim, 1, alone.data(), head_dim, scores.data(), room}, at, seen, 0, 0, head_dim, 0.25f);
+        check(std::equal(alone.begin(), alone.end(), found), "attention: other bits in a block than alone", head_dim, n, q);
+        std::vector<double> expected(head_dim);
+        double total = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            double score = 0;
+            for (int64_t d = 0; d < head_dim; ++d) score += double(query[d]) * keys[i * head_dim + d];
+            const double share = at.mask && mask[i] != 0 ? 0 : std::exp(0.25 * score);
+            total += share;
+            for (int64_t d = 0; d < head_dim; ++d) expected[d] += share * values[i * head_dim + d];
+        }
+        for (int64_t d = 0; d < head_dim; ++d)
+            check(is_close(found[d], expected[d] / total), "attention", head_dim, n, d, found[d]);
     }
-    for (int64_t d = 0; d < head_dim; ++d)
-        check(is_close(out[d], expected[d] / total), "attention", head_dim, n, d, out[d]);
 }
 
 static void log_softmax_and_the_best(int64_t n, float temperature) {
@@ -141,8 +150,8 @@ int main() {
         }
     for (const int64_t head_dim : {1, 16, 18, 32, 48, 64, 150})
         for (const int64_t n : {1, 2, 7, 16, 37}) {
-            attention_is_the_weighted_mean(head_dim, n, false);
-            attention_is_the_weighted_mean(head_dim, n, true);
+            for (const int64_t n_queries : {1, 2, 7, 40}) attention_is_the_weighted_mean(head_dim, n, false, n_queries);
+            attention_is_the_weighted_mean(head_dim, n, true, 1);
         }
     for (const int64_t n : {1, 3, 16, 64, 65, 1000}) {
         log_softmax_and_the_best(n, 1.0f);

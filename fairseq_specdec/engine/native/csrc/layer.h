@@ -142,12 +142,16 @@ class Pass {
         const int64_t C = w.channels, D = C / w.heads, n = positions * w.heads;
         const float scale = 1.0 / std::sqrt(static_cast<double>(D));
         thread_local std::vector<float> scores;
-        scores.resize((along ? along->stride : keys.extent) + kWidth);
-        for (int64_t i = worker.begin(n), end = worker.end(n); i < end; ++i) {
+        const bool alike = !along && (!keys.lengths || keys.ahead);  // all queries of a row see the same positions
+        const int64_t room = ((along ? along->stride : keys.extent) + kWidth) / kWidth * kWidth;
+        scores.resize((alike ? std::min<int64_t>(kQueries, width) : 1) * room);
+        for (int64_t i = worker.begin(n), end = worker.end(n), many; i < end; i += many) {
             const int64_t row = i / (w.heads * width), head = i / width % w.heads, index = i % width;
             const int64_t p = row * width + index;
-            attend(queries + p * stride + head * D, keys, visible(keys, along, row, index), row, head, D, scale,
-                   scores.data(), heads_out + p * C + head * D);
+            many = alike ? std::min({int64_t{kQueries}, width - index, end - i}) : 1;
+            const Queries these{queries + p * stride + head * D, stride, many, heads_out + p * C + head * D, C,
+                                scores.data(), room};
+            attend(these, keys, visible(keys, along, row, index), row, head, D, scale);
         }
         wait_for_team();
     }
