@@ -92,7 +92,8 @@ class _Replay:
         gap = torch.where(own.eq(best), 0.0, (best - own).abs()).masked_fill(~matters, 0.0).amax(1)
         for row, totals, is_end in zip(self._rows.tolist(), own.tolist(), (ends & may_end).tolist(), strict=True):
             self.ended[row] += [total for total, at_end in zip(totals, is_end, strict=True) if at_end]
-        going = candidates._replace(scores=own).going_on(self._limits.eos)
+        scored = candidates._replace(scores=own)
+        going = scored.going_on(scored.ends(self._limits.eos))
         self._go_on(going.tokens, going.beams, going.scores)
         return gap
 

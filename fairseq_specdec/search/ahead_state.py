@@ -109,7 +109,8 @@ class AheadState(BeamState):
         tokens = torch.where(is_known, torch.nn.functional.pad(known.tokens, (0, 1)), guessed.tokens)
         best, index = torch.topk((prefixes.totals[..., None] + scores).flatten(1), 2 * self.beam)
         beams = torch.div(index, scores.size(2), rounding_mode="floor")
-        return Candidates(best, tokens.flatten(1).gather(1, index), beams).going_on(self.limits.eos)
+        expected = Candidates(best, tokens.flatten(1).gather(1, index), beams)
+        return expected.going_on(expected.ends(self.limits.eos))
 
     def _behind(self, prefixes: Prefixes, going: Candidates) -> tuple[Prefixes, Tensor]:
         """Return prefixes continued, and the slots of what they continue [S, b]."""

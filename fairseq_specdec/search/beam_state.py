@@ -214,8 +214,9 @@ class BeamState:
             those that became beams.
         """
         goes = ~self.finished if goes is None else goes
-        going = candidates.going_on(self.limits.eos)
-        self._end(candidates, goes)
+        ends = candidates.ends(self.limits.eos)
+        going = candidates.going_on(ends)
+        self._end(candidates, ends & goes[:, None])
         self._follow(going, goes)
         self.finished |= goes & (
             self.ended.n.ge(self.beam) | going.scores.eq(-math.inf).all(1) | self.at.ge(self.limits.last_step)
@@ -223,10 +224,10 @@ class BeamState:
         self.at += goes
         return going
 
-    def _end(self, candidates: Candidates, goes: Tensor) -> None:
-        """Put those of the first b candidates aside that are eos."""
+    def _end(self, candidates: Candidates, ends: Tensor) -> None:
+        """Put those of the first b candidates aside that end; ends: [S, 2b] bool."""
         scores, tokens, beams = (part[:, : self.beam] for part in candidates)
-        ends = candidates.ends(self.limits.eos)[:, : self.beam] & goes[:, None]  # [S, b]
+        ends = ends[:, : self.beam]
         order = self.ended.n[:, None] + ends.cumsum(1) - 1
         takes = ends & (order < self.beam)
         place = torch.where(takes, order, self.beam)  # [S, b]
@@ -242,17 +243,16 @@ class BeamState:
         self.ended.n.add_(takes.sum(1))
 
     def _follow(self, going: Candidates, goes: Tensor) -> None:
-        """Go on with these; beams of other sentences stay, and what is written for them is put where nobody looks."""
+        """Go on with these; beams of other sentences stay, and what is written behind them is written over later."""
         columns = torch.arange(self.beam, device=going.tokens.device)
         beams = torch.where(goes[:, None], going.beams, columns)
         for part in self._beams:
             part.copy_(part.gather(1, beams[..., None].expand_as(part)))
-        nowhere = self._tokens.size(2) - 1  # a token there ends the longest output, behind which no beam goes on
-        here, following = (self._column(torch.where(goes, at, nowhere)) for at in (self.at, self.at + 1))
+        here, following = self._column(self.at), self._column((self.at + 1).clamp(max=self._tokens.size(2) - 1))
         self._tokens.scatter_(2, following, going.tokens[..., None])
         self._totals.scatter_(2, here, going.scores[..., None])
         self._slots.scatter_(2, following, self._next_slots().to(self._slots).expand_as(beams)[..., None])
-        self._last.copy_(torch.where(goes[:, None], going.tokens, self._last))
+        self._last.copy_(going.tokens)
 
     def _next_slots(self) -> Tensor:
         """Return where the next pass puts the beams, [S or 1, b]."""

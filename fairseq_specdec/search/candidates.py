@@ -26,10 +26,10 @@ class Candidates(NamedTuple):
         """Return which of them end a hypothesis, [S, 2b] bool."""
         return self.tokens.eq(eos) & self.scores.ne(-math.inf)
 
-    def going_on(self, eos: int) -> Candidates:
-        """Return those that become beams: the first b that are no eos, each part [S, b]."""
+    def going_on(self, ends: Tensor) -> Candidates:
+        """Return those that become beams: the first b that do not end, each part [S, b]; ends as of `ends`."""
         columns = torch.arange(self.tokens.size(1), device=self.tokens.device)
-        order = self.ends(eos) * columns.numel() + columns
+        order = ends * columns.numel() + columns
         chosen = torch.topk(order, columns.numel() // 2, dim=1, largest=False).indices
         return Candidates(*(part.gather(1, chosen) for part in self))
 
