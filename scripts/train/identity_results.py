@@ -7,9 +7,10 @@
         [--ref FILE ...] [--mixed] [--one-in N] [--page PAGE.md]
 
 Every run is fairseq-generate's own main function with options that a user would type; --options are for all of them. A
-run that came to its end is taken as it is when the command runs again. RESULTS.json keeps what other names have put
-there; --page gets the tables ``identity-NAME`` and ``quality-NAME``, as far as it has markers for them. With --mixed
-the sentences of all directions are decoded once more, from Python, those of each batch in several directions.
+run that came to its end is taken as it is when the command runs again; rows are written as they are made. RESULTS.json
+keeps what other names have put there; --page gets the tables ``identity-NAME`` and ``quality-NAME``, as far as it has
+markers for them. With --mixed the sentences of all directions are decoded once more, from Python, those of each batch
+in several directions.
 """
 
 from __future__ import annotations
@@ -216,8 +217,8 @@ def main() -> int:
         content["data"][args.name] = {"metric": args.metric, "options": args.options, "rows": rows}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(str(args.out), json.dumps(content, indent=1) + "\n")
-    if args.page:
-        _write_page(args, content, rows)
+        if args.page and row["system"] != "fairseq":
+            _write_page(args, content, rows)
     return int(any(_is_wrong(row) for row in rows))
 
 
