@@ -101,7 +101,7 @@ def plan(source: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def page_of(results: dict[str, Any], path: Path) -> str:
     """Return the table of a results file: MB of decoding, a column for each batch size."""
     by = {(row["system"], row["beam"], row["batch_size"]): row["decoding_mb"] for row in results["rows"]}
-    beams, sizes = plan(results["source"])
+    beams, sizes = plan(results.get("source", TOKENS))
     cells = [[WHO[who], str(beam), *(f"{by[who, beam, size]:.0f}" for size in sizes)] for who in WHO for beam in beams]
     weights, length = max(row["weights_mb"] for row in results["rows"]), f"{results['source']:,}"
     return "\n\n".join([
