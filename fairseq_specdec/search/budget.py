@@ -21,6 +21,7 @@ TRIALS = 3  # times that steps are taken, PROBE of them at once, before drafts a
 MEASURED = 8  # passes of each width that are timed
 MANY = 100  # positions: behind so many each further one costs the same
 ENOUGH = 2400  # positions of timed passes of a width: longer ones vary less, and are timed twice at least
+WORTH_IT = 1.05  # tokens a second with drafts over those without: what was timed may be off by as much
 FEWER, MORE = 4, 2  # as many times fewer or more rows than were timed are believed to be known
 
 
@@ -171,7 +172,7 @@ class BlockBudget:
             seconds = self._passes.seconds(rows * (width + 1))
             seconds = seconds + rest + fixed + each * width if k else min(seconds * share, seconds + rest)
             most_ever = max(most_ever, (k + 1) / seconds)
-            if tokens / seconds > most:
+            if tokens / seconds > (most if best else WORTH_IT * most):
                 best, most = k, tokens / seconds
             elif best > 0 and not is_cut and reached < most * rows * self._passes.least:
                 break  # a further token is no more likely than this one, and costs more than it brings
