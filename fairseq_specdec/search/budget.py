@@ -165,12 +165,12 @@ class BlockBudget:
 
     def _choose(self, rows: int) -> None:
         """Find the best width for so many rows; it stands until something is learned."""
-        best, most, tokens, reached, width, is_cut = 0, 0.0, 1.0, 1.0, 0.0, min(self._made) < 1.0
+        best, most, tokens, reached, width, written, is_cut = 0, 0.0, 1.0, 1.0, 0.0, 0.0, min(self._made) < 1.0
         rest, share, most_ever = self._rest.seconds, self._steps.seconds(rows) or math.inf, 0.0
         fixed, each = self._drafting(rows)
         for k in range(self.block_size + 1):
             seconds = self._passes.seconds(rows * (width + 1))
-            seconds = seconds + rest + fixed + each * width if k else min(seconds * share, seconds + rest)
+            seconds = seconds + rest + fixed + each * written if k else min(seconds * share, seconds + rest)
             most_ever = max(most_ever, (k + 1) / seconds)
             if tokens / seconds > (most if best else WORTH_IT * most):
                 best, most = k, tokens / seconds
@@ -179,6 +179,7 @@ class BlockBudget:
             if k < self.block_size:
                 reached *= self._right[k] / self._tried[k]
                 tokens += reached
+                written += 1.0 if k == 0 else self._made[k - 1]  # behind each token that is offered the next is written
                 width += self._made[k]
         self._best, self._most, self._is_hopeless = best, most, best == 0 and most_ever <= most
         self._choices[rows], self._shares[rows] = (best, most, self._is_hopeless), self._steps.seconds(rows)
@@ -226,7 +227,8 @@ class BlockBudget:
             self._is_cut = False
             return
         if self._one_by_one:
-            self._add_draft(max(seconds - made * self._next.seconds(self._rows), 0.0), seconds / max(made, 1))
+            written = min(made + 1, self._limit)  # the token at which a draft ends early was written, too
+            self._add_draft(max(seconds - written * self._next.seconds(self._rows), 0.0), seconds / max(written, 1))
             self._learn_width(made, self._limit)
         else:
             self._add_draft(seconds, seconds)
