@@ -34,6 +34,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def origin(results: dict[str, Any], path: Path) -> str:
     """Say where the numbers of a results file come from: its ``command`` made them."""
     versions = results["versions"]
+    path = path.with_suffix("") if path.suffix == ".part" else path  # a recipe's step moves it when it is whole
     layers = f", {versions['layers']} layers" if "layers" in versions else ""
     return (
         f"Measured {results['date']} by `{results['command']}` on {results['device_name']}, "

@@ -105,8 +105,9 @@ def test_a_step_of_beams_stays_on_the_device_in_its_precision_and_reads_nothing(
     for session.state.step in range(3):  # the first has one row a sentence
         session._warm_up_step()
     assert {tensor.device for tensor in session._tensors()} == {META}
-    assert session._candidates.scores.dtype == torch.float32
-    assert session._candidates.tokens.shape == (4, 2 * beam)
+    (decision,), _ = session._decided
+    assert decision.candidates.scores.dtype == torch.float32
+    assert decision.candidates.tokens.shape == (4, 2 * beam)
     assert {tensor.dtype for tensor in session._verifier.decoders[0].tensors()[3:]} == {dtype}
     smaller = BeamSession(shape._replace(rows=2), BeamDecoder(verifier_on_meta(setting, dtype), beam), Once(), batch)
     smaller.take_over(session, [1])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fairseq_specdec.blocks import DraftBlock, Verdict
+from fairseq_specdec.blocks import DraftBlock, Source, Verdict
 from fairseq_specdec.drafters.guided import GuidedDrafter
 from fairseq_specdec.engine.native import rounds
 from fairseq_specdec.rules.limits import Limits
@@ -101,7 +101,7 @@ def test_the_same_is_copied_from_a_guide(library, monkeypatch):
         state.tokens[:, 1:].random_(0, 5, generator=generator)
         ours, torchs = GuidedCopy(4), GuidedCopy(4)
         for drafter in (ours, torchs):
-            drafter.begin(guide, lengths)
+            drafter.start(Source(guide, lengths, PAD), state)
         for _ in range(6):
             found = ours.propose(state)
             with monkeypatch.context() as patch:
@@ -116,6 +116,9 @@ def test_the_same_is_copied_from_a_guide(library, monkeypatch):
 
 
 class GuidedCopy(GuidedDrafter):
-    """Its guide is given."""
+    """Its guide is the source as it stands."""
 
-    build = guide = None
+    build = None
+
+    def guide(self, source):
+        return source.tokens, source.lengths
