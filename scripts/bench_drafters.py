@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ def prepare(name: str, args: Namespace) -> Entry:
     models, text = quickstart.ROOT / "checkpoints" / "quickstart", quickstart.ROOT / "data" / "quickstart"
     quickstart.binarise(job, folder, Namespace(sentences=args.limit, models=models, text=text))
     label, systems = SHIPPED[name]
-    return Entry(label, folder, models / f"{job.model}.pt", systems.format(models=models))
+    # the results name the drafter's file: not by where this checkout lies
+    return Entry(label, folder, models / f"{job.model}.pt", systems.format(models=os.path.relpath(models)))
 
 
 def bench(entry: Entry, size: int, args: Namespace, others: list[str]) -> dict[str, Any]:
