@@ -31,6 +31,7 @@ from fairseq_specdec.generator import Hypotheses, SpecGenerator
 from fairseq_specdec.tasks.translation_specdec import TranslationSpecDecConfig, TranslationSpecDecTask
 
 COMMAND = "scripts/train/beam_results.py"
+HEADER = ["options", "batch", "same n-best list", "hypotheses", "score difference", "certificate"]
 # label: options, batch sizes, whether two models decode
 CASES: dict[str, tuple[dict[str, Any], tuple[int, ...], bool]] = {
     "beam 5": ({"beam": 5}, (1, 8, 64), False),
@@ -150,31 +151,46 @@ def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
     ]
 
 
-def main() -> int:
-    """Compare, write, and return 1 where something differs by more than near ties."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(doc: str | None) -> argparse.ArgumentParser:
+    """Return the options that every comparison has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--path", required=True)
-    parser.add_argument("--path-of-second", help="for the ensemble; without it that row is left out")
     parser.add_argument("--out", required=True, help="JSON file")
     parser.add_argument("--gen-subset", default="test")
     parser.add_argument("--limit", type=int, help="about so many sentences of the split")
     parser.add_argument("--page", help="PAGE:TABLE that is rewritten")
+    return parser
+
+
+def write_rows(args: Namespace, command: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Write the rows to --out; return what says where they come from."""
+    content = {"command": command, **environment(), "data": Path(args.data).name, "gen_subset": args.gen_subset}
+    write_text(args.out, json.dumps({**content, "rows": rows}, indent=1) + "\n")
+    return content
+
+
+def end(args: Namespace, content: dict[str, Any], rows: list[dict[str, Any]], shown: str) -> int:
+    """Write the table that is shown to --page; return 1 where something differs by more than near ties."""
+    if args.page:
+        page, _, name = args.page.partition(":")
+        write_table(Path(page), name, f"{shown}\n\n{origin(content, Path(args.out))}")
+    return int(any(row["certificate"] and row["certificate"]["wrong"] for row in rows))
+
+
+def main() -> int:
+    """Compare, write, and return 1 where something differs by more than near ties."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--path-of-second", help="for the ensemble; without it that row is left out")
     args = parser.parse_args()
     comparison, rows = Comparison(args), []
     cases = {label: case for label, case in CASES.items() if args.path_of_second or not case[2]}
     wanted = [(label, size) for label, (_, sizes, _) in cases.items() for size in sizes]
     for label, size in wanted:
         rows.append(comparison.row(label, size))
-        content = {"command": COMMAND, **environment(), "data": Path(args.data).name, "gen_subset": args.gen_subset}
-        text = json.dumps({**content, "rows": rows}, indent=1) + "\n"
-        write_text(args.out, text)
+        content = write_rows(args, COMMAND, rows)
         print(" | ".join(cells(rows)[-1]), flush=True)
-    if args.page:
-        page, _, name = args.page.partition(":")
-        heads = ["options", "batch", "same n-best list", "hypotheses", "score difference", "certificate"]
-        write_table(Path(page), name, f"{table(heads, cells(rows))}\n\n{origin(content, Path(args.out))}")
-    return int(any(row["certificate"] and row["certificate"]["wrong"] for row in rows))
+    return end(args, content, rows, table(HEADER, cells(rows)))
 
 
 if __name__ == "__main__":

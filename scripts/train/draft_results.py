@@ -12,17 +12,13 @@ the file holds stay in it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from beam_results import Comparison
-from card import counts, origin, table, write_table
-from decoding_runs import environment
-
-from fairseq_specdec.files import write_text
+from beam_results import Comparison, end, parser_of, write_rows
+from card import counts, table
 
 COMMAND = "scripts/train/draft_results.py"
 # label: options of the task; ar also has the second model
@@ -70,15 +66,9 @@ def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 def main() -> int:
     """Compare, write, and return 1 where something differs by more than near ties."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("--path", required=True)
+    parser = parser_of(__doc__)
     parser.add_argument("--drafter-path", help="of the model that drafts as ar; without it those rows are left out")
-    parser.add_argument("--out", required=True, help="JSON file")
-    parser.add_argument("--gen-subset", default="test")
-    parser.add_argument("--limit", type=int, help="about so many sentences of the split")
     parser.add_argument("--batch-sizes", type=lambda text: [int(size) for size in text.split(",")], default=[1, 8, 32])
-    parser.add_argument("--page", help="PAGE:TABLE that is rewritten")
     args = parser.parse_args()
     args.path_of_second = None
     comparison, out = Comparison(args), Path(args.out)
@@ -86,14 +76,10 @@ def main() -> int:
     for size in args.batch_sizes:
         found = rows_of(comparison, args.drafter_path, size)
         rows = sorted([row for row in rows if row["batch_size"] != size] + found, key=lambda row: row["batch_size"])
-        content = {"command": COMMAND, **environment(), "data": Path(args.data).name, "gen_subset": args.gen_subset}
-        write_text(args.out, json.dumps({**content, "rows": rows}, indent=1) + "\n")
+        content = write_rows(args, COMMAND, rows)
         for line in cells(found):
             print(" | ".join(line), flush=True)
-    if args.page:
-        page, _, name = args.page.partition(":")
-        write_table(Path(page), name, f"{table(HEADER, cells(rows))}\n\n{origin(content, Path(args.out))}")
-    return int(any(row["certificate"] and row["certificate"]["wrong"] for row in rows))
+    return end(args, content, rows, table(HEADER, cells(rows)))
 
 
 if __name__ == "__main__":
