@@ -21,13 +21,11 @@ K = 6
 class Knowing(Drafter):
     """Knows the outputs; counts how often it is asked."""
 
+    build = None
+
     def __init__(self, outputs, block_size=K):
         self.block_size, self.asked = block_size, 0
         self.outputs = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in outputs], True, EOS)
-
-    @classmethod
-    def build(cls, setting):
-        raise NotImplementedError
 
     def start(self, source, state):
         self.left = self.outputs
