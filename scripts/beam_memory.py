@@ -27,7 +27,7 @@ from tqdm import tqdm
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 sys.path.insert(0, str(Path(__file__).resolve().parent / "train"))
 from bench_sentences import MODELS, TOKENS, WORDS, make  # noqa: E402
-from card import origin, table, write_table  # noqa: E402
+from card import origin, table, write_table_at  # noqa: E402
 from decoding_runs import environment  # noqa: E402
 
 from fairseq_specdec.files import write_text  # noqa: E402
@@ -130,8 +130,7 @@ def main() -> None:
     results = {**about, "rows": rows}
     write_text(args.out, json.dumps(results, indent=1) + "\n")
     if args.page:
-        page, _, marker = args.page.rpartition(":")
-        write_table(Path(page), marker, page_of(results, args.out))
+        write_table_at(args.page, page_of(results, args.out))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent / "train")]
 import bench_sentences  # noqa: E402
 import quickstart  # noqa: E402
-from card import origin, table, write_table  # noqa: E402
+from card import origin, table, write_table_at  # noqa: E402
 
 from fairseq_specdec.files import write_text  # noqa: E402
 
@@ -163,8 +163,7 @@ def main() -> None:
             write_text(args.out, json.dumps(results, indent=1) + "\n")
             print(f"{entry.label}, batch size {size}: done", flush=True)
     if args.page:
-        page, _, marker = args.page.rpartition(":")
-        write_table(Path(page), marker, page_of(results, args.out))
+        write_table_at(args.page, page_of(results, args.out))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent / "train")]
-from card import origin, table, write_table  # noqa: E402
+from card import origin, table, write_table_at  # noqa: E402
 
 from fairseq_specdec.files import write_text  # noqa: E402
 
@@ -160,8 +160,7 @@ def main() -> None:
         checkpoint.unlink()
     for where, text in ((args.page, page_of), (args.summary, summary_of)):
         if where:
-            page, _, marker = where.rpartition(":")
-            write_table(Path(page), marker, text(results, args.out))
+            write_table_at(where, text(results, args.out))
 
 
 if __name__ == "__main__":

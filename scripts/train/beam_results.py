@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from card import counts, origin, table, write_table
+from card import counts, origin, table, write_table_at
 from decoding_runs import environment
 from fairseq import checkpoint_utils
 from torch import nn
@@ -173,8 +173,7 @@ def write_rows(args: Namespace, command: str, rows: list[dict[str, Any]]) -> dic
 def end(args: Namespace, content: dict[str, Any], rows: list[dict[str, Any]], shown: str) -> int:
     """Write the table that is shown to --page; return 1 where something differs by more than near ties."""
     if args.page:
-        page, _, name = args.page.partition(":")
-        write_table(Path(page), name, f"{shown}\n\n{origin(content, Path(args.out))}")
+        write_table_at(args.page, f"{shown}\n\n{origin(content, Path(args.out))}")
     return int(any(row["certificate"] and row["certificate"]["wrong"] for row in rows))
 
 

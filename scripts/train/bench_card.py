@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from card import origin, table, write_table
+from card import origin, table, write_table_at
 
 FOLDER = re.compile(r"=[^:=]*/")  # of a file named in a system
 HEADER = ["system", "batch", "seconds", "over fairseq", "over none", "acceptance length", "identical"]
@@ -64,8 +64,7 @@ def main() -> None:
         bench["rows"] = [row for row in bench["rows"] if row["batch_size"] == args.batch_size]
     text = bench_table(bench, args.bench, args.title, args.systems.split(",") if args.systems else [])
     for page in args.pages:
-        path, name = page.rsplit(":", 1)
-        write_table(Path(path), name, text)
+        write_table_at(page, text)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,12 @@ def write_table(path: Path, name: str, text: str) -> None:
     path.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", "utf-8")
 
 
+def write_table_at(where: str, text: str) -> None:
+    """Replace a table that is given as PAGE.md:TABLE; see `write_table`."""
+    page, _, name = where.rpartition(":")
+    write_table(Path(page), name, text)
+
+
 def table(header: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table; the first column is text, the others are numbers."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]

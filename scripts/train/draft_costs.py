@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from card import origin, table, write_table
+from card import origin, table, write_table_at
 from decoding_runs import Runs, environment
 from fairseq.data import data_utils
 from torch import Tensor
@@ -197,8 +197,7 @@ def main() -> None:
         results["verifier_ms"] = measure_times(args.data, args.verifier, drafters, rows)
     args.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     if args.page:
-        page, name = args.page.rsplit(":", 1)
-        write_table(Path(page), name, page_table(results, args.out))
+        write_table_at(args.page, page_table(results, args.out))
 
 
 if __name__ == "__main__":
